@@ -1,0 +1,30 @@
+# Hardening as OpenSSF advises for C, each flag probed; sanitizers where asked for.
+include(CheckCCompilerFlag)
+include(CheckLinkerFlag)
+
+if(FLEETHUB_SANITIZE)
+  add_compile_options(-fsanitize=${FLEETHUB_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${FLEETHUB_SANITIZE})
+else()
+  add_compile_options($<$<NOT:$<CONFIG:Debug>>:-U_FORTIFY_SOURCE> $<$<NOT:$<CONFIG:Debug>>:-D_FORTIFY_SOURCE=2>)
+endif()
+
+foreach(flag -fstack-protector-strong -fstack-clash-protection -fcf-protection=full -fno-delete-null-pointer-checks
+        -fno-strict-overflow)
+  string(MAKE_C_IDENTIFIER "HAVE${flag}" known)
+  check_c_compiler_flag("${flag}" ${known})
+  if(${known})
+    add_compile_options("${flag}")
+  endif()
+endforeach()
+
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+foreach(flag -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,nodlopen -Wl,--as-needed)
+  string(MAKE_C_IDENTIFIER "HAVE${flag}" known)
+  check_linker_flag(C "${flag}" ${known})
+  if(${known})
+    add_link_options("${flag}")
+  endif()
+endforeach()
+include(CheckPIESupported)
+check_pie_supported(LANGUAGES C)

@@ -1,0 +1,140 @@
+/*
+ * http: the HTTP server: connections, parsing of requests, dispatch by a table of routes,
+ * conventions that hold for every answer (contract §5). The one file that includes microhttpd.h is
+ * http.c. What a route means lives in api_*.c.
+ *
+ * What the server does for every route, so that no handler does it again: request ids; 404, 405
+ * with Allow; unknown and repeated query parameters are a 400 that names them; Content-Type and
+ * size of bodies; problem+json; HEAD; If-None-Match against the handler's ETag (304); gzip where
+ * the client accepts it; security headers; metrics per route and status; the access log line.
+ *
+ * Threads: a fast handler runs on one of the server's event threads and must not block. A handler
+ * marked ROUTE_BLOCKING (PostgreSQL) runs on a pool of workers while its connection is suspended.
+ * Ownership: the request and all it points to live until the handler returns; the reply's body is
+ * taken over by the server.
+ */
+#ifndef HUB_HTTP_H
+#define HUB_HTTP_H
+
+#include "twin/buf.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct http;
+struct viewer; /* twin/viewer.h: which vehicles and parts the caller may see */
+
+enum { HTTP_MAX_PATH_PARAMS = 3, HTTP_MAX_QUERY_PARAMS = 32, HTTP_REQUEST_ID_BYTES = 33 };
+
+struct http_param {
+    const char *name, *value; /* decoded, NUL-terminated */
+};
+
+struct http_request {
+    void *app;          /* what http_start was given */
+    const char *method; /* "GET" also for a HEAD */
+    const char *path;   /* as sent, decoded per segment */
+    const char *path_param[HTTP_MAX_PATH_PARAMS]; /* in the order of the pattern's {…} */
+    struct http_param query[HTTP_MAX_QUERY_PARAMS];
+    size_t query_count;
+    const char *body;
+    size_t body_bytes;
+    const char *accept; /* the header, "" where absent */
+    const char *request_id;
+    const char *remote;          /* the peer's address */
+    const struct viewer *viewer; /* what the caller may see */
+    const char *principal;       /* who calls; `local` with access off */
+    void *impl;
+};
+/* A query parameter's value, NULL where it was not given. */
+const char *http_query(const struct http_request *request, const char *name);
+/* Any request header, NULL where absent. */
+const char *http_header(const struct http_request *request, const char *name);
+
+enum { HTTP_MAX_REPLY_HEADERS = 8 };
+struct http_reply {
+    int status; /* 200 unless set */
+    const char *content_type; /* a literal; application/json unless set */
+    struct buf body;
+    char etag[80]; /* with its quotes; "" for none */
+    struct {
+        const char *name; /* a literal */
+        char value[512];
+    } headers[HTTP_MAX_REPLY_HEADERS];
+    size_t header_count;
+};
+void http_reply_header(struct http_reply *reply, const char *name, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+typedef void http_handler(const struct http_request *request, struct http_reply *reply);
+
+enum http_route_flags {
+    ROUTE_BLOCKING = 1 << 0, /* runs on a worker */
+    ROUTE_OPEN = 1 << 1,     /* needs no token: livez, readyz, version, openapi.json */
+    ROUTE_METRICS = 1 << 2,  /* needs a token only off loopback */
+    ROUTE_BODY_JSON = 1 << 3, /* takes a JSON object as its body */
+};
+
+/* One line of the table of routes; routes.c holds the table, and everything else about routes
+ * (dispatch, Allow, metrics labels, the check against the OpenAPI document) comes from it. */
+struct http_route {
+    const char *method;
+    const char *pattern; /* "/v1/vehicles/{vid}/state/{type}" */
+    http_handler *handler;
+    unsigned flags;
+    const char *query; /* parameters it knows, blank separated; "" for none */
+};
+
+/* ---- errors: RFC 9457 ---- */
+
+#define PROBLEM_TABLE(X)                                                                           \
+    X(BAD_REQUEST, 400, "bad-request", "Bad request")                                              \
+    X(UNKNOWN_PARAMETER, 400, "unknown-parameter", "Unknown query parameter")                      \
+    X(BAD_PARAMETER, 400, "bad-parameter", "Bad query parameter")                                  \
+    X(BAD_PAGE_TOKEN, 400, "bad-page-token", "Bad page token")                                     \
+    X(UNAUTHORIZED, 401, "unauthorized", "Authentication required")                                \
+    X(FORBIDDEN, 403, "forbidden", "Not allowed")                                                  \
+    X(NOT_FOUND, 404, "not-found", "Not found")                                                    \
+    X(UNKNOWN_VEHICLE, 404, "unknown-vehicle", "Unknown vehicle")                                  \
+    X(METHOD_NOT_ALLOWED, 405, "method-not-allowed", "Method not allowed")                         \
+    X(NOT_ACCEPTABLE, 406, "not-acceptable", "Not acceptable")                                     \
+    X(BODY_TOO_LARGE, 413, "body-too-large", "Body too large")                                     \
+    X(UNSUPPORTED_MEDIA_TYPE, 415, "unsupported-media-type", "Unsupported media type")             \
+    X(INTERNAL, 500, "internal", "Internal error")                                                 \
+    X(UNAVAILABLE, 503, "unavailable", "Temporarily unavailable")
+
+enum problem {
+#define X(id, status, slug, title) PROBLEM_##id,
+    PROBLEM_TABLE(X)
+#undef X
+        PROBLEM_COUNT
+};
+
+/* Turns the reply into that problem, with a detail that says what to do. What the handler had
+ * written before is dropped. */
+void http_problem(const struct http_request *request, struct http_reply *reply,
+                  enum problem problem, const char *detail, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* ---- the server ---- */
+
+struct http_options {
+    const char *listen; /* "127.0.0.1:8480", "[::1]:0"; port 0: any free one */
+    unsigned connections_max, per_address_max;
+    size_t header_bytes_max, body_bytes_max;
+    unsigned event_threads, workers;
+    size_t queue_max; /* requests waiting for a worker; one more is a 503 */
+    const struct http_route *routes;
+    size_t route_count;
+    void *app;
+    const struct viewer *viewer; /* given to every request while access is off */
+};
+/* NULL, and text in `error`, when it cannot listen. */
+struct http *http_start(const struct http_options *options, char error[256]);
+/* The port it listens on. */
+uint16_t http_port(const struct http *http);
+/* Stops accepting, lets running requests finish (bounded by timeout_ms), ends the rest. */
+void http_stop(struct http *http, int timeout_ms);
+
+#endif
