@@ -8,7 +8,8 @@
  *
  * Reading is strict: RFC 8259 with the limits of I-JSON (RFC 7493): valid UTF-8, no lone
  * surrogates, no duplicate member names (compared after unescaping), no number beyond the range
- * of a double. `\u0000` is allowed. Depth and size are the caller's bounds.
+ * of a double. `\u0000` is allowed. Depth and size are the caller's bounds; a member name has at
+ * most DOC_MAX_NAME_BYTES.
  *
  * Ownership: `struct doc` is one malloc'd block; free() it. A `struct doc_ref` points into a doc
  *            and lives as long as it.
@@ -45,10 +46,10 @@ enum doc_error {
 };
 
 struct doc_node {
-    uint32_t name;     /* offset of the member's name in the heap; 0 bytes for none */
-    uint16_t name_len; /* DOC_LONG_NAME: the length stands in the four bytes before the name */
-    uint8_t type;      /* enum doc_type */
-    int8_t exponent;   /* DOC_DECIMAL */
+    uint32_t name; /* offset of the member's name in the heap */
+    uint16_t name_len;
+    uint8_t type;    /* enum doc_type */
+    int8_t exponent; /* DOC_DECIMAL */
     union {
         int64_t mantissa; /* DOC_DECIMAL */
         struct {
@@ -75,10 +76,12 @@ struct doc_ref {
 /* ---- reading ---- */
 
 #define DOC_MAX_BYTES (16u << 20) /* no caller may ask for more */
+enum { DOC_MAX_NAME_BYTES = UINT16_MAX, DOC_MAX_DEPTH = 255 };
 
 struct doc_limits {
     size_t max_bytes;
-    unsigned max_depth; /* an array or object that holds no other has depth 1; at most 255 */
+    unsigned
+        max_depth; /* an array or object that holds no other has depth 1; at most DOC_MAX_DEPTH */
 };
 
 struct doc_parser;

@@ -41,8 +41,8 @@ enum { REFUSAL_COUNT = REFUSAL_NO_MEMORY }; /* REFUSAL_NONE included */
 const char *refusal_name(enum refusal refusal);
 
 enum {
-    TOKEN_MAX_BYTES = 64,                      /* of env, vid and each token of a type */
-    TYPE_MAX_BYTES = 4 * TOKEN_MAX_BYTES + 3,  /* one to four tokens */
+    TOKEN_MAX_BYTES = 64,                     /* of env, vid and each token of a type */
+    TYPE_MAX_BYTES = 4 * TOKEN_MAX_BYTES + 3, /* one to four tokens */
     ENVELOPE_MAX_BYTES_DEFAULT = 256 * 1024,
     ENVELOPE_MAX_DEPTH = 32, /* of `data` */
 };
