@@ -1,0 +1,182 @@
+"""Child processes, waiting, ports and folders.
+
+Everything started here is ended by its own pid: by `stop`, by `stop_all` at the interpreter's exit,
+and by the kernel when the test's process is killed (the children's parent-death signal).
+Processes are started by the main thread only: that signal is tied to the thread.
+"""
+
+import atexit
+import os
+import pwd
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+SOURCE_DIR = os.environ.get("FLEETHUB_SOURCE_DIR") or os.path.dirname(
+    os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD_DIR = os.environ.get("FLEETHUB_BUILD_DIR") or os.path.join(SOURCE_DIR, "build")
+
+# A slow machine (or TSan) stretches every bound; no test gets its result from a duration.
+TIMEOUT_FACTOR = float(os.environ.get("FLEETHUB_TIMEOUT_FACTOR", "1"))
+
+# Below the kernel's range for outgoing connections, so that a server that is started again finds its
+# port as it left it.
+PORT_FIRST, PORT_LAST = 15000, 32000
+PORT_TRIES = 200
+LOG_TAIL_LINES = 40
+
+POSTGRES_USER = "postgres"
+
+
+def scaled(seconds):
+    return seconds * TIMEOUT_FACTOR
+
+
+def wait_until(condition, timeout, what):
+    """Polls until condition() is truthy and returns that; fails with the last value otherwise.
+
+    An exception that is a refusal to answer (connection refused, reset) counts as "not yet"."""
+    deadline = time.monotonic() + scaled(timeout)
+    pause = 0.01
+    last = None
+    while True:
+        try:
+            last = condition()
+            if last:
+                return last
+        except (OSError, TimeoutError) as error:
+            last = error
+        if time.monotonic() >= deadline:
+            raise AssertionError(f"not within {scaled(timeout):g} s: {what} (last: {last!r})")
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.1)
+
+
+def free_port():
+    """A port on 127.0.0.1 that nothing listens on now."""
+    for _ in range(PORT_TRIES):
+        port = random.randint(PORT_FIRST, PORT_LAST)
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+    raise AssertionError("no free port")
+
+
+class TempFolder:
+    """A folder that goes with the test; kept where FLEETHUB_KEEP is set. Others may pass through,
+    because PostgreSQL's own folder lies in it and belongs to its own user."""
+
+    def __init__(self, prefix="fleethub-test-"):
+        self.path = tempfile.mkdtemp(prefix=prefix, dir=os.environ.get("TMPDIR", "/tmp"))
+        os.chmod(self.path, 0o711)
+        _folders.append(self)
+
+    def sub(self, name, user=None):
+        path = os.path.join(self.path, name)
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        if user:
+            entry = pwd.getpwnam(user)
+            os.chown(path, entry.pw_uid, entry.pw_gid)
+        return path
+
+    def remove(self):
+        if os.environ.get("FLEETHUB_KEEP"):
+            print(f"kept {self.path}")
+        else:
+            shutil.rmtree(self.path, ignore_errors=True)
+        if self in _folders:
+            _folders.remove(self)
+
+
+class Process:
+    """A child with its output in a file. `user`: run as that user where we are root."""
+
+    def __init__(self, argv, log_path, user=None, env=None):
+        assert threading.current_thread() is threading.main_thread()
+        self.argv = list(argv)
+        self.log_path = log_path
+        command = ["setpriv", "--pdeathsig", "KILL"]
+        if user and os.geteuid() == 0:
+            command += ["--reuid", user, "--regid", user, "--init-groups"]
+        with open(log_path, "ab") as log:
+            self.child = subprocess.Popen(
+                command + self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
+                env=dict(os.environ, **(env or {})), start_new_session=True)
+        self.pid = self.child.pid
+        _running.append(self)
+
+    def alive(self):
+        return self.child.poll() is None
+
+    def send(self, number):
+        if self.alive():
+            self.child.send_signal(number)
+
+    def wait(self, timeout):
+        """The exit status; negative for a signal."""
+        try:
+            status = self.child.wait(scaled(timeout))
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.argv[0]} has not ended within {scaled(timeout):g} s\n"
+                                 + self.log_tail()) from None
+        if self in _running:
+            _running.remove(self)
+        return status
+
+    def kill(self):
+        self.send(signal.SIGKILL)
+        return self.wait(10)
+
+    def stop(self, number=signal.SIGTERM, timeout=10):
+        self.send(number)
+        try:
+            return self.wait(timeout)
+        except AssertionError:
+            self.kill()
+            raise
+
+    def pause(self):
+        self.send(signal.SIGSTOP)
+
+    def resume(self):
+        self.send(signal.SIGCONT)
+
+    def log(self):
+        with open(self.log_path, encoding="utf-8", errors="replace") as log:
+            return log.read()
+
+    def log_tail(self):
+        return "\n".join(self.log().splitlines()[-LOG_TAIL_LINES:])
+
+
+_running = []
+_folders = []
+
+
+def stop_all():
+    """Whatever a test has left behind, ended by pid."""
+    for process in reversed(list(_running)):
+        if process.alive():
+            process.child.kill()
+            process.child.wait()
+    _running.clear()
+    for folder in list(_folders):
+        folder.remove()
+
+
+atexit.register(stop_all)
+
+
+def _terminated(number, frame):
+    raise SystemExit(128 + number)
+
+
+signal.signal(signal.SIGTERM, _terminated)

@@ -1,0 +1,131 @@
+"""The whole: hub nats-server, leaf nats-server behind a link that can be cut, PostgreSQL, hubs, and
+a fleet that publishes at the leaf."""
+
+import json
+import os
+import signal
+
+from .hub import Hub
+from .process import BUILD_DIR, Process, TempFolder, wait_until
+from .proxy import Proxy
+from .servers import NatsServer, Postgres
+
+FLEETSIM = os.environ.get("FLEETSIM_PROGRAM") or os.path.join(BUILD_DIR, "tools", "fleetsim")
+ENV = "test"
+
+
+class Stack:
+    """with Stack() as stack: … ends everything, whatever happened. On a failure the servers' last
+    lines are printed."""
+
+    def __init__(self, settings=None, leaf=True, start=True):
+        self.settings = settings or {}
+        self.with_leaf = leaf
+        self.start_all = start
+        self.hubs, self.sims = [], []
+        self.folder = self.nats = self.leaf = self.link = self.postgres = None
+
+    def __enter__(self):
+        self.folder = TempFolder()
+        try:
+            self.postgres = Postgres(self.folder)
+            self.nats = NatsServer(self.folder.path, "hub-nats", jetstream=True)
+            if self.start_all:
+                self.postgres.start()
+                self.nats.start()
+                if self.with_leaf:
+                    self.start_leaf()
+                self.add_hub().start()
+        except BaseException:
+            self.__exit__(AssertionError, None, None)
+            raise
+        return self
+
+    def start_leaf(self):
+        self.link = Proxy(("127.0.0.1", self.nats.leaf_port))
+        self.leaf = NatsServer(self.folder.path, "leaf-nats", remote_port=self.link.port).start()
+        self.wait_leaf()
+
+    def wait_leaf(self):
+        """Until the leaf passes JetStream requests on to the hub."""
+        def through():
+            with self.leaf.client() as client:
+                return client.js_api("INFO", timeout=1)
+        wait_until(lambda: _attempt(through), 20, "JetStream answers through the leaf")
+
+    @property
+    def hub(self):
+        return self.hubs[0]
+
+    def add_hub(self, settings=None):
+        hub = Hub(self.folder.path, self.nats.url, self.postgres.dsn(),
+                  name=f"fleethub-{len(self.hubs) + 1}",
+                  settings=settings or self.settings, env=ENV)
+        self.hubs.append(hub)
+        return hub
+
+    def fleetsim(self, *words):
+        """Starts the fleet tool against the leaf."""
+        sim = FleetSim(self, words)
+        self.sims.append(sim)
+        return sim
+
+    def replay(self, path, *words, speed="0"):
+        return self.fleetsim("replay", "--speed", speed, *words, path)
+
+    def __exit__(self, kind, value, traceback):
+        if kind is not None:
+            self.show_logs()
+        # Innermost last: nobody is left waiting for a server that has gone.
+        processes = [s.process for s in self.sims] + [h.process for h in self.hubs]
+        processes += [s.process for s in (self.leaf, self.nats, self.postgres) if s]
+        for process in processes:
+            if process and process.alive():
+                process.send(signal.SIGCONT)
+                process.kill()
+        if self.link:
+            self.link.close()
+        self.folder.remove()
+
+    def show_logs(self):
+        for name in sorted(os.listdir(self.folder.path)):
+            if name.endswith((".log", ".err")):
+                path = os.path.join(self.folder.path, name)
+                with open(path, encoding="utf-8", errors="replace") as log:
+                    lines = log.read().splitlines()[-25:]
+                print(f"---- {name} ----\n" + "\n".join(line[:400] for line in lines), flush=True)
+
+
+class FleetSim:
+    """A run of the fleet tool; its report is one JSON object on standard output."""
+
+    def __init__(self, stack, words):
+        number = len(stack.sims) + 1
+        self.path = os.path.join(stack.folder.path, f"fleetsim-{number}.log")
+        server = stack.leaf or stack.nats
+        self.process = Process([FLEETSIM, words[0], "--url", server.url, "--env", ENV, *words[1:]],
+                               self.path)
+
+    def wait(self, timeout=120):
+        """Its report, once it has ended well."""
+        status = self.process.wait(timeout)
+        if status != 0:
+            raise AssertionError(f"fleetsim ended with {status}:\n{self.process.log_tail()}")
+        return self.report()
+
+    def report(self):
+        for line in reversed(self.process.log().splitlines()):
+            if line.startswith("{"):
+                return json.loads(line)
+        raise AssertionError("fleetsim has not reported:\n" + self.process.log_tail())
+
+    def stop(self):
+        self.process.send(signal.SIGTERM)
+        return self.wait(20)
+
+
+def _attempt(call):
+    try:
+        return call()
+    except Exception:  # whatever a server that is starting up answers: not yet
+        return None
