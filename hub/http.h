@@ -3,6 +3,9 @@
  * conventions that hold for every answer (contract §5). The one file that includes microhttpd.h is
  * http.c. What a route means lives in api_*.c.
  *
+ * A reply whose body or headers ran out of memory (`failed`) is answered with a 500. An answer with
+ * an ETag gets `Cache-Control: no-cache`, any other `no-store`, unless the handler sets its own.
+ *
  * What the server does for every route, so that no handler does it again: request ids; 404, 405
  * with Allow; unknown and repeated query parameters are a 400 that names them; Content-Type and
  * size of bodies; problem+json; HEAD; If-None-Match against the handler's ETag (304); gzip where
@@ -32,9 +35,9 @@ struct http_param {
 };
 
 struct http_request {
-    void *app;          /* what http_start was given */
-    const char *method; /* "GET" also for a HEAD */
-    const char *path;   /* as sent, decoded per segment */
+    void *app;                                    /* what http_start was given */
+    const char *method;                           /* "GET" also for a HEAD */
+    const char *path;                             /* without the query; decoded, where it can be */
     const char *path_param[HTTP_MAX_PATH_PARAMS]; /* in the order of the pattern's {…} */
     struct http_param query[HTTP_MAX_QUERY_PARAMS];
     size_t query_count;
@@ -52,27 +55,30 @@ const char *http_query(const struct http_request *request, const char *name);
 /* Any request header, NULL where absent. */
 const char *http_header(const struct http_request *request, const char *name);
 
-enum { HTTP_MAX_REPLY_HEADERS = 8 };
+/* Whether If-None-Match names this ETag: the answer will be a 304, and the handler may leave the
+ * body out. It sets `reply->etag` all the same. */
+bool http_etag_known(const struct http_request *request, const char *etag);
+
+enum { HTTP_MAX_REPLY_HEADERS = 8, HTTP_MAX_REPLY_HEADER_BYTES = 4096, HTTP_ETAG_BYTES = 80 };
 struct http_reply {
-    int status; /* 200 unless set */
+    int status;               /* 200 unless set */
     const char *content_type; /* a literal; application/json unless set */
     struct buf body;
-    char etag[80]; /* with its quotes; "" for none */
-    struct {
-        const char *name; /* a literal */
-        char value[512];
-    } headers[HTTP_MAX_REPLY_HEADERS];
+    char etag[HTTP_ETAG_BYTES]; /* strong, with its quotes; "" for none */
+    struct buf headers;         /* written by http_reply_header alone */
     size_t header_count;
 };
+/* Adds a header. `name` is a literal; line breaks in the value become blanks. Beyond
+ * HTTP_MAX_REPLY_HEADERS or HTTP_MAX_REPLY_HEADER_BYTES in all the reply becomes a 500. */
 void http_reply_header(struct http_reply *reply, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 typedef void http_handler(const struct http_request *request, struct http_reply *reply);
 
 enum http_route_flags {
-    ROUTE_BLOCKING = 1 << 0, /* runs on a worker */
-    ROUTE_OPEN = 1 << 1,     /* needs no token: livez, readyz, version, openapi.json */
-    ROUTE_METRICS = 1 << 2,  /* needs a token only off loopback */
+    ROUTE_BLOCKING = 1 << 0,  /* runs on a worker */
+    ROUTE_OPEN = 1 << 1,      /* needs no token: livez, readyz, version, openapi.json */
+    ROUTE_METRICS = 1 << 2,   /* needs a token only off loopback */
     ROUTE_BODY_JSON = 1 << 3, /* takes a JSON object as its body */
 };
 
@@ -80,7 +86,7 @@ enum http_route_flags {
  * (dispatch, Allow, metrics labels, the check against the OpenAPI document) comes from it. */
 struct http_route {
     const char *method;
-    const char *pattern; /* "/v1/vehicles/{vid}/state/{type}" */
+    const char *pattern; /* "/v1/vehicles/{vid}/state/{type}", "/v1/commands/{id}:cancel" */
     http_handler *handler;
     unsigned flags;
     const char *query; /* parameters it knows, blank separated; "" for none */
@@ -112,7 +118,9 @@ enum problem {
 };
 
 /* Turns the reply into that problem, with a detail that says what to do. What the handler had
- * written before is dropped. */
+ * written before is dropped, headers too. `type` is the reference "/problems/<slug>": the full
+ * path, so that it means the same below every route (RFC 9457, 3.1.1). A 503 gets
+ * `Retry-After: 1`. */
 void http_problem(const struct http_request *request, struct http_reply *reply,
                   enum problem problem, const char *detail, ...)
     __attribute__((format(printf, 4, 5)));
@@ -126,7 +134,7 @@ struct http_options {
     unsigned event_threads, workers;
     size_t queue_max; /* requests waiting for a worker; one more is a 503 */
     const struct http_route *routes;
-    size_t route_count;
+    size_t route_count; /* the table outlives the server */
     void *app;
     const struct viewer *viewer; /* given to every request while access is off */
 };
@@ -134,7 +142,10 @@ struct http_options {
 struct http *http_start(const struct http_options *options, char error[256]);
 /* The port it listens on. */
 uint16_t http_port(const struct http *http);
-/* Stops accepting, lets running requests finish (bounded by timeout_ms), ends the rest. */
-void http_stop(struct http *http, int timeout_ms);
+/* Stops accepting, lets running requests finish (bounded by timeout_ms), ends the rest and frees
+ * the server. False: a blocking handler did not return in time. It still runs, everything else is
+ * refused, and nothing is freed: call again, or end the process without freeing what handlers
+ * use. NULL is stopped. */
+bool http_stop(struct http *http, int timeout_ms);
 
 #endif

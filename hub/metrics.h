@@ -3,7 +3,14 @@
  *
  * Counters and gauges are atomics, reachable by index and label index: no lookup by name, no lock,
  * any thread. Labels are fixed lists (enums), never what a client sent. Values that are only known
- * when asked (vehicles by presence, lag) are set by the hub's collector right before rendering.
+ * when asked (vehicles by presence, lag) are set by the hub's collector right before rendering;
+ * what the process itself uses is read from /proc by the rendering.
+ *
+ * A counter is there from the start, with 0; a gauge from its first setting on, so that nothing is
+ * claimed that nobody measured. Of the requests only the pairs that occurred are written.
+ *
+ * Ownership: none; all of it is static. Limits: METRICS_MAX_ROUTES routes, the statuses of
+ * STATUS_TABLE; what lies beyond is counted as the last entry of its list.
  */
 #ifndef HUB_METRICS_H
 #define HUB_METRICS_H
@@ -13,55 +20,123 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* id, name without the prefix, type, label names (comma separated), value lists for them, help.
- * Label lists: each is the name of a static table in metrics.c. */
+/* The lists that a label's value comes from, and the label's name. */
+#define LABEL_TABLE(X)                                                                             \
+    X(NONE, "")                                                                                    \
+    X(STREAM, "stream")                                                                            \
+    X(OUTCOME, "outcome") /* enum outcome_label */                                                 \
+    X(RESULT, "outcome")  /* enum result_label */                                                  \
+    X(REASON, "reason")   /* enum refusal */                                                       \
+    X(PRESENCE, "presence")                                                                        \
+    X(KIND, "kind")                                                                                \
+    X(PEER, "peer")                                                                                \
+    X(ROUTE, "route") /* index into the table of routes; writes `method` too */                    \
+    X(STATUS, "status")
+
+/* id, name without the prefix, type, its one or two label lists, help.
+ * COUNTER counts up by metrics_add; GAUGE and TOTAL (a counter kept elsewhere) are set. */
 #define METRIC_TABLE(X)                                                                            \
-    X(MESSAGES, "messages_total", COUNTER, "stream,outcome", "Messages judged, by outcome")        \
-    X(REJECTED, "rejected_total", COUNTER, "reason", "Messages refused, by reason")                \
-    X(CLOCK_SKEW, "clock_skew_total", COUNTER, "", "Timestamps replaced by the broker's")          \
-    X(SHADOW_IGNORED, "shadow_ignored_total", COUNTER, "", "KV values ignored: no JSON object")    \
-    X(VEHICLES, "vehicles", GAUGE, "presence", "Vehicles by presence")                             \
-    X(LAG, "lag_messages", GAUGE, "stream", "Messages in a stream not yet applied")                \
-    X(RECORDS, "records_total", COUNTER, "kind", "Records committed to the archive")               \
-    X(RECORDS_DUPLICATE, "records_duplicate_total", COUNTER, "", "Messages already on record")     \
-    X(BATCHES, "record_batches_total", COUNTER, "outcome", "Archive transactions, by outcome")     \
-    X(ARCHIVED_SEQ, "archived_seq", GAUGE, "stream", "Last sequence committed to the archive")     \
-    X(ARCHIVE_WRITER, "archive_writer", GAUGE, "", "1 while this hub writes the archive")          \
-    X(STREAM_EPOCHS, "stream_epochs_total", COUNTER, "stream", "Streams found to begin anew")      \
-    X(CONNECTED, "connected", GAUGE, "peer", "1 while connected")                                  \
-    X(CHECKPOINTS, "twin_checkpoints_total", COUNTER, "outcome", "Writings of TWIN_LAST")          \
-    X(HTTP_REQUESTS, "http_requests_total", COUNTER, "route,status", "Requests answered")          \
-    X(HTTP_OPEN, "http_connections", GAUGE, "", "Open HTTP connections")                           \
-    X(HTTP_REFUSED, "http_queue_refused_total", COUNTER, "", "Requests refused: queue full")       \
-    X(CPU_SECONDS, "process_cpu_seconds_total", COUNTER, "", "CPU time used")                      \
-    X(RESIDENT, "process_resident_memory_bytes", GAUGE, "", "Resident memory")                     \
-    X(START_TIME, "process_start_time_seconds", GAUGE, "", "Start, seconds since 1970")            \
-    X(BUILD_INFO, "build_info", GAUGE, "version", "Always 1")
+    X(MESSAGES, "messages_total", COUNTER, STREAM, OUTCOME, "Messages judged, by outcome")         \
+    X(REJECTED, "rejected_total", COUNTER, REASON, NONE, "Messages refused, by reason")            \
+    X(CLOCK_SKEW, "clock_skew_total", COUNTER, NONE, NONE, "Timestamps replaced by the broker's")  \
+    X(SHADOW_IGNORED, "shadow_ignored_total", COUNTER, NONE, NONE,                                 \
+      "KV values ignored: no JSON object")                                                         \
+    X(VEHICLES, "vehicles", GAUGE, PRESENCE, NONE, "Vehicles by presence")                         \
+    X(LAG, "lag_messages", GAUGE, STREAM, NONE, "Messages in a stream not yet applied")            \
+    X(RECORDS, "records_total", COUNTER, KIND, NONE, "Records committed to the archive")           \
+    X(RECORDS_DUPLICATE, "records_duplicate_total", COUNTER, NONE, NONE,                           \
+      "Messages already on record")                                                                \
+    X(BATCHES, "record_batches_total", COUNTER, RESULT, NONE, "Archive transactions, by outcome")  \
+    X(ARCHIVED_SEQ, "archived_seq", GAUGE, STREAM, NONE, "Last sequence committed to the archive") \
+    X(ARCHIVE_WRITER, "archive_writer", GAUGE, NONE, NONE, "1 while this hub writes the archive")  \
+    X(STREAM_EPOCHS, "stream_epochs_total", COUNTER, STREAM, NONE, "Streams found to begin anew")  \
+    X(CONNECTED, "connected", GAUGE, PEER, NONE, "1 while connected")                              \
+    X(CHECKPOINTS, "twin_checkpoints_total", COUNTER, RESULT, NONE, "Writings of TWIN_LAST")       \
+    X(HTTP_REQUESTS, "http_requests_total", COUNTER, ROUTE, STATUS, "Requests answered")           \
+    X(HTTP_OPEN, "http_connections", GAUGE, NONE, NONE, "Open HTTP connections")                   \
+    X(HTTP_REFUSED, "http_queue_refused_total", COUNTER, NONE, NONE,                               \
+      "Requests refused: queue full")                                                              \
+    X(CPU_SECONDS, "process_cpu_seconds_total", TOTAL, NONE, NONE, "CPU time used")                \
+    X(RESIDENT, "process_resident_memory_bytes", GAUGE, NONE, NONE, "Resident memory")             \
+    X(START_TIME, "process_start_time_seconds", GAUGE, NONE, NONE, "Start, seconds since 1970")    \
+    X(BUILD_INFO, "build_info", GAUGE, NONE, NONE, "What runs here; always 1")
 
 enum metric {
-#define X(id, name, type, labels, help) METRIC_##id,
+#define X(id, name, type, label_a, label_b, help) METRIC_##id,
     METRIC_TABLE(X)
 #undef X
         METRIC_COUNT
 };
 
 /* Label values that are lists of the hub's own. */
-enum stream_label { STREAM_STATE, STREAM_EVENTS, STREAM_ACK, STREAM_RECORD, STREAM_SHADOW,
-                    STREAM_LABELS };
-enum outcome_label { OUTCOME_APPLIED, OUTCOME_STALE, OUTCOME_DUPLICATE, OUTCOME_REJECTED,
-                     OUTCOME_LABELS };
+enum stream_label {
+    STREAM_STATE,
+    STREAM_EVENTS,
+    STREAM_ACK,
+    STREAM_RECORD,
+    STREAM_SHADOW,
+    STREAM_LABELS
+};
+enum outcome_label {
+    OUTCOME_APPLIED,
+    OUTCOME_STALE,
+    OUTCOME_DUPLICATE,
+    OUTCOME_REJECTED,
+    OUTCOME_LABELS
+};
+enum result_label { RESULT_OK, RESULT_FAILED, RESULT_LABELS };
+enum presence_label {
+    PRESENCE_LABEL_ONLINE,
+    PRESENCE_LABEL_STALE,
+    PRESENCE_LABEL_OFFLINE,
+    PRESENCE_LABEL_UNKNOWN,
+    PRESENCE_LABELS
+};
+/* Kinds of records, in the order of contract §5. */
+enum kind_label {
+    KIND_LABEL_EVENT,
+    KIND_LABEL_ACK,
+    KIND_LABEL_COMMAND,
+    KIND_LABEL_SHADOW,
+    KIND_LABEL_PRESENCE,
+    KIND_LABEL_ACCESS,
+    KIND_LABEL_REJECTED,
+    KIND_LABEL_TRACK,
+    KIND_LABEL_SYSTEM,
+    KIND_LABELS
+};
+enum peer_label { PEER_NATS, PEER_POSTGRES, PEER_LABELS };
 
+#define STATUS_TABLE(X)                                                                            \
+    X(200)                                                                                         \
+    X(201) X(202) X(204) X(304) X(400) X(401) X(403) X(404) X(405) X(406) X(409) X(410) X(412)     \
+        X(413) X(415) X(422) X(429) X(431) X(500) X(503) X(504)
+
+enum { METRICS_MAX_ROUTES = 128 };
+
+/* A label index beyond its list is taken for the list's last entry: a mistake is then seen in the
+ * numbers and never writes elsewhere. */
 void metrics_add(enum metric metric, size_t label_a, size_t label_b, uint64_t n);
 static inline void metrics_inc(enum metric metric, size_t label)
 {
     metrics_add(metric, label, 0, 1);
 }
+/* For a GAUGE or TOTAL. */
 void metrics_set(enum metric metric, size_t label, double value);
+/* Moves a GAUGE up or down from what it is (0 at first). */
+void metrics_move(enum metric metric, size_t label, double by);
 uint64_t metrics_get(enum metric metric, size_t label_a, size_t label_b);
 
-/* The routes become the label `route`, before the first request. */
+/* The routes become the label `route`, before the first request. Requests that met no route are
+ * counted at index `count`. The table must outlive the metrics. */
 struct http_route;
 void metrics_routes(const struct http_route *routes, size_t count);
+/* The index of an HTTP status in the list of the label `status`. */
+size_t metrics_status(int status);
+/* One more label of build_info, e.g. "nats_c" and its version; both literals. At most
+ * METRICS_MAX_BUILD_LABELS, before the first rendering. `version` is there already. */
+enum { METRICS_MAX_BUILD_LABELS = 8 };
+void metrics_build_label(const char *name, const char *value);
 
 /* Everything in Prometheus' text format 0.0.4. */
 void metrics_render(struct buf *out);

@@ -1,0 +1,67 @@
+#include "hub/gzip.h"
+
+#include <limits.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <zlib.h>
+
+/* Measured on pages of twins: level 1 is twice as fast as 6 and leaves a fifth more bytes, and an
+ * event thread has other clients waiting. */
+enum { GZIP_LEVEL = 1, GZIP_WINDOW_BITS = 15 + 16, GZIP_MEMORY_LEVEL = 8 };
+
+static pthread_once_t key_once = PTHREAD_ONCE_INIT;
+static pthread_key_t key;
+static bool key_made;
+
+static void packer_free(void *packer)
+{
+    deflateEnd(packer);
+    free(packer);
+}
+
+static void make_key(void)
+{
+    key_made = pthread_key_create(&key, packer_free) == 0;
+}
+
+/* This thread's compressor, ready for a new stream; NULL when there is no memory. */
+static z_stream *packer_of_thread(void)
+{
+    pthread_once(&key_once, make_key);
+    if (!key_made)
+        return NULL;
+    z_stream *packer = pthread_getspecific(key);
+    if (packer)
+        return deflateReset(packer) == Z_OK ? packer : NULL;
+    packer = calloc(1, sizeof *packer);
+    if (!packer)
+        return NULL;
+    if (deflateInit2(packer, GZIP_LEVEL, Z_DEFLATED, GZIP_WINDOW_BITS, GZIP_MEMORY_LEVEL,
+                     Z_DEFAULT_STRATEGY) != Z_OK) {
+        free(packer);
+        return NULL;
+    }
+    if (pthread_setspecific(key, packer) != 0) {
+        packer_free(packer);
+        return NULL;
+    }
+    return packer;
+}
+
+bool gzip_pack(const void *data, size_t size, struct buf *out)
+{
+    z_stream *packer = packer_of_thread();
+    if (!packer || size > UINT_MAX)
+        return false;
+    uLong bound = deflateBound(packer, (uLong)size);
+    if (bound > UINT_MAX || !buf_reserve(out, bound))
+        return false;
+    packer->next_in = (Bytef *)(uintptr_t)data; /* zlib only reads it */
+    packer->avail_in = (uInt)size;
+    packer->next_out = (Bytef *)out->data + out->size_bytes;
+    packer->avail_out = (uInt)bound;
+    if (deflate(packer, Z_FINISH) != Z_STREAM_END)
+        return false;
+    out->size_bytes += bound - packer->avail_out;
+    return true;
+}

@@ -1,0 +1,158 @@
+#include "hub/workers.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+
+struct workers {
+    pthread_mutex_t lock; /* guards all below */
+    pthread_cond_t work;  /* a job waits, or the pool is stopping */
+    pthread_cond_t ended; /* a thread has left */
+    struct worker_job *first, **last;
+    size_t waiting, queue_max;
+    unsigned running, alive;
+    bool stopping;
+    unsigned thread_count;
+    pthread_t threads[WORKERS_MAX_THREADS];
+};
+
+static struct worker_job *take_job(struct workers *workers)
+{
+    struct worker_job *job = workers->first;
+    workers->first = job->next;
+    if (!workers->first)
+        workers->last = &workers->first;
+    workers->waiting--;
+    return job;
+}
+
+static void *work(void *argument)
+{
+    struct workers *workers = argument;
+    pthread_mutex_lock(&workers->lock);
+    while (!workers->stopping) {
+        if (!workers->first) {
+            pthread_cond_wait(&workers->work, &workers->lock);
+            continue;
+        }
+        struct worker_job *job = take_job(workers);
+        workers->running++;
+        pthread_mutex_unlock(&workers->lock);
+        job->run(job);
+        pthread_mutex_lock(&workers->lock);
+        workers->running--;
+    }
+    workers->alive--;
+    pthread_cond_signal(&workers->ended);
+    pthread_mutex_unlock(&workers->lock);
+    return NULL;
+}
+
+static bool start_threads(struct workers *workers, unsigned threads)
+{
+    sigset_t all, before;
+    sigfillset(&all); /* signals belong to the main thread */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_mutex_lock(&workers->lock);
+    while (workers->thread_count < threads &&
+           pthread_create(&workers->threads[workers->thread_count], NULL, work, workers) == 0) {
+        pthread_setname_np(workers->threads[workers->thread_count++], "http-worker");
+        workers->alive++;
+    }
+    pthread_mutex_unlock(&workers->lock);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return workers->thread_count == threads;
+}
+
+struct workers *workers_new(unsigned threads, size_t queue_max)
+{
+    struct workers *workers = calloc(1, sizeof *workers);
+    if (!workers)
+        return NULL;
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&workers->lock, NULL);
+    pthread_cond_init(&workers->work, NULL);
+    pthread_cond_init(&workers->ended, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    workers->last = &workers->first;
+    workers->queue_max = queue_max;
+    if (threads == 0)
+        threads = 1;
+    if (!start_threads(workers, threads < WORKERS_MAX_THREADS ? threads : WORKERS_MAX_THREADS)) {
+        workers_stop(workers, 0);
+        return NULL;
+    }
+    return workers;
+}
+
+bool workers_submit(struct workers *workers, struct worker_job *job)
+{
+    pthread_mutex_lock(&workers->lock);
+    /* A job that an idle worker is about to take does not wait. */
+    unsigned idle = workers->alive - workers->running;
+    bool taken = !workers->stopping && workers->waiting < workers->queue_max + idle;
+    if (taken) {
+        job->next = NULL;
+        *workers->last = job;
+        workers->last = &job->next;
+        workers->waiting++;
+        pthread_cond_signal(&workers->work);
+    }
+    pthread_mutex_unlock(&workers->lock);
+    return taken;
+}
+
+static bool wait_for_threads(struct workers *workers, int timeout_ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += timeout_ms / 1000;
+    until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    /* Idle threads leave at once, so that they are waited for whatever the time is. */
+    while (workers->alive > 0) {
+        if (workers->alive > workers->running)
+            pthread_cond_wait(&workers->ended, &workers->lock);
+        else if (pthread_cond_timedwait(&workers->ended, &workers->lock, &until) == ETIMEDOUT)
+            break;
+    }
+    return workers->alive == 0;
+}
+
+bool workers_stop(struct workers *workers, int timeout_ms)
+{
+    if (!workers)
+        return true;
+    pthread_mutex_lock(&workers->lock);
+    workers->stopping = true;
+    struct worker_job *dropped = workers->first;
+    workers->first = NULL;
+    workers->last = &workers->first;
+    workers->waiting = 0;
+    pthread_cond_broadcast(&workers->work);
+    pthread_mutex_unlock(&workers->lock);
+    while (dropped) {
+        struct worker_job *job = dropped;
+        dropped = job->next;
+        job->drop(job);
+    }
+    pthread_mutex_lock(&workers->lock);
+    bool ended = wait_for_threads(workers, timeout_ms);
+    pthread_mutex_unlock(&workers->lock);
+    if (!ended)
+        return false;
+    for (unsigned i = 0; i < workers->thread_count; i++)
+        pthread_join(workers->threads[i], NULL);
+    pthread_cond_destroy(&workers->ended);
+    pthread_cond_destroy(&workers->work);
+    pthread_mutex_destroy(&workers->lock);
+    free(workers);
+    return true;
+}

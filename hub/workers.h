@@ -1,0 +1,35 @@
+/*
+ * workers: a pool of threads with a bounded queue, for what must not block an event thread.
+ *
+ * Ownership: a job is a member of something of the submitter's, which lives until `run` or `drop`
+ *            was called; exactly one of them is, for every job taken.
+ * Threads: workers_submit may be called by any thread, workers_stop by one at a time. `run` is
+ *          called on a worker, `drop` by workers_stop.
+ */
+#ifndef HUB_WORKERS_H
+#define HUB_WORKERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct workers;
+
+struct worker_job {
+    void (*run)(struct worker_job *job);
+    void (*drop)(struct worker_job *job); /* it will not run: the pool is stopping */
+    struct worker_job *next;              /* the pool's */
+};
+
+enum { WORKERS_MAX_THREADS = 64 };
+
+/* At least one thread; `queue_max` jobs may wait beside those that run. NULL when the threads
+ * cannot be made. */
+struct workers *workers_new(unsigned threads, size_t queue_max);
+/* False, and the job not taken, when the queue is full or the pool is stopping. */
+bool workers_submit(struct workers *workers, struct worker_job *job);
+/* Takes no more jobs, drops those that wait, gives those that run timeout_ms and frees the pool.
+ * False when one still runs: the pool is as it was, but for the jobs dropped; call again.
+ * NULL is stopped. */
+bool workers_stop(struct workers *workers, int timeout_ms);
+
+#endif
