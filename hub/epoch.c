@@ -1,0 +1,129 @@
+#include "hub/epoch.h"
+
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+enum {
+    CACHE_LINE = 64,
+    RECLAIM_EVERY = 256, /* retirements between two looks at the readers */
+    FIRST_RETIRED = 1024,
+};
+
+struct place {
+    _Alignas(
+        CACHE_LINE) _Atomic uint64_t inside; /* 0: free; else the epoch its reader entered in */
+};
+
+struct retired {
+    void *block;
+    uint64_t epoch;
+};
+
+struct epoch {
+    struct place places[EPOCH_READERS_MAX];
+    _Atomic uint64_t now; /* from 1 */
+    /* the writer's: a queue in order of epochs */
+    struct retired *retired;
+    size_t first, count, capacity;
+    size_t since_reclaim;
+};
+
+struct epoch *epoch_new(void)
+{
+    struct epoch *epoch = aligned_alloc(CACHE_LINE, sizeof *epoch);
+    if (!epoch)
+        return NULL;
+    *epoch = (struct epoch){.now = 1};
+    return epoch;
+}
+
+void epoch_free(struct epoch *epoch)
+{
+    if (!epoch)
+        return;
+    for (size_t i = 0; i < epoch->count; i++)
+        free(epoch->retired[epoch->first + i].block);
+    free(epoch->retired);
+    free(epoch);
+}
+
+size_t epoch_enter(struct epoch *epoch)
+{
+    static _Thread_local size_t hint;
+    for (size_t i = hint;; i = (i + 1) % EPOCH_READERS_MAX) {
+        uint64_t none = 0;
+        /* An epoch that is old by the time it is announced only makes the writer wait longer. */
+        if (atomic_compare_exchange_strong(&epoch->places[i].inside, &none,
+                                           atomic_load(&epoch->now))) {
+            hint = i;
+            return i;
+        }
+        if (i == (hint + EPOCH_READERS_MAX - 1) % EPOCH_READERS_MAX)
+            sched_yield();
+    }
+}
+
+void epoch_leave(struct epoch *epoch, size_t place)
+{
+    atomic_store(&epoch->places[place].inside, 0);
+}
+
+/* Room for one more at the end of the queue. */
+static int make_room(struct epoch *epoch)
+{
+    if (epoch->first + epoch->count < epoch->capacity)
+        return 1;
+    if (epoch->first > epoch->capacity / 2) {
+        for (size_t i = 0; i < epoch->count; i++)
+            epoch->retired[i] = epoch->retired[epoch->first + i];
+        epoch->first = 0;
+        return 1;
+    }
+    size_t capacity = epoch->capacity ? epoch->capacity * 2 : FIRST_RETIRED;
+    struct retired *retired = realloc(epoch->retired, capacity * sizeof *retired);
+    if (!retired)
+        return 0;
+    epoch->retired = retired;
+    epoch->capacity = capacity;
+    return 1;
+}
+
+void epoch_retire(struct epoch *epoch, const void *block)
+{
+    if (!block)
+        return;
+    while (!make_room(epoch)) { /* no memory: wait for readers to leave, which they do soon */
+        epoch_reclaim(epoch);
+        sched_yield();
+    }
+    /* The block was unlinked before: a reader that enters from now on, in a later epoch, cannot
+     * find it. */
+    epoch->retired[epoch->first + epoch->count++] =
+        (struct retired){(void *)(uintptr_t)block, atomic_fetch_add(&epoch->now, 1)};
+    if (++epoch->since_reclaim >= RECLAIM_EVERY)
+        epoch_reclaim(epoch);
+}
+
+void epoch_reclaim(struct epoch *epoch)
+{
+    uint64_t oldest = UINT64_MAX;
+    epoch->since_reclaim = 0;
+    for (size_t i = 0; i < EPOCH_READERS_MAX; i++) {
+        uint64_t inside = atomic_load(&epoch->places[i].inside);
+        if (inside != 0 && inside < oldest)
+            oldest = inside;
+    }
+    while (epoch->count > 0 && epoch->retired[epoch->first].epoch < oldest) {
+        free(epoch->retired[epoch->first].block);
+        epoch->first++;
+        epoch->count--;
+    }
+    if (epoch->count == 0)
+        epoch->first = 0;
+}
+
+size_t epoch_retired(const struct epoch *epoch)
+{
+    return epoch->count;
+}

@@ -1,0 +1,269 @@
+#include "hub/store.h"
+
+#include "hub/epoch.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    CHUNK_VEHICLES = 1024,
+    CHUNKS_MAX = 4096, /* four million vehicles */
+    FIRST_BUCKETS = 1024,
+};
+
+/* An open-addressed table of vehicles by id. It only grows; a larger one replaces it. */
+struct table {
+    size_t mask;
+    _Atomic(struct vehicle *) buckets[];
+};
+
+struct store {
+    struct epoch *epoch;
+    _Atomic(struct table *) table;
+    _Atomic(_Atomic(struct vehicle *) *) chunks[CHUNKS_MAX];
+    _Atomic uint32_t count;
+    pthread_mutex_t lock;
+    uint64_t changes;
+    struct {
+        _Atomic int64_t epoch_ns;
+        _Atomic uint64_t seq;
+    } positions[STREAM_LABELS];
+    _Atomic int64_t broker_time_ns;
+};
+
+static struct table *table_new(size_t buckets)
+{
+    struct table *table = calloc(1, sizeof *table + buckets * sizeof *table->buckets);
+    if (table)
+        table->mask = buckets - 1;
+    return table;
+}
+
+struct store *store_new(void)
+{
+    struct store *store = calloc(1, sizeof *store);
+    if (!store)
+        return NULL;
+    store->epoch = epoch_new();
+    atomic_store(&store->table, table_new(FIRST_BUCKETS));
+    atomic_store(&store->broker_time_ns, TIMESTAMP_NONE);
+    pthread_mutex_init(&store->lock, NULL);
+    if (!store->epoch || !atomic_load(&store->table)) {
+        store_free(store);
+        return NULL;
+    }
+    return store;
+}
+
+static void vehicle_free(struct vehicle *vehicle)
+{
+    struct twin *twin = atomic_load(&vehicle->twin);
+    if (twin) {
+        for (size_t i = 0; i < twin->state_count; i++)
+            free((void *)(uintptr_t)twin->states[i]);
+        for (size_t i = 0; i < PART_COUNT; i++)
+            free((void *)(uintptr_t)twin->parts[i]);
+        free((void *)(uintptr_t)twin->delta);
+        free(twin);
+    }
+    free(vehicle);
+}
+
+void store_free(struct store *store)
+{
+    if (!store)
+        return;
+    uint32_t count = atomic_load(&store->count);
+    for (uint32_t i = 0; i < count; i++)
+        vehicle_free(store_vehicle_at(store, i));
+    for (size_t i = 0; i < CHUNKS_MAX; i++)
+        free(atomic_load(&store->chunks[i]));
+    free(atomic_load(&store->table));
+    epoch_free(store->epoch);
+    pthread_mutex_destroy(&store->lock);
+    free(store);
+}
+
+/* ---- reading ---- */
+
+size_t store_enter(struct store *store)
+{
+    return epoch_enter(store->epoch);
+}
+
+void store_leave(struct store *store, size_t place)
+{
+    epoch_leave(store->epoch, place);
+}
+
+uint32_t store_count(const struct store *store)
+{
+    return atomic_load(&store->count);
+}
+
+static struct vehicle *vehicle_at(const struct store *store, uint32_t index)
+{
+    _Atomic(struct vehicle *) *chunk = atomic_load(&store->chunks[index / CHUNK_VEHICLES]);
+    return atomic_load(&chunk[index % CHUNK_VEHICLES]);
+}
+
+const struct twin *store_at(const struct store *store, uint32_t index)
+{
+    return atomic_load(&vehicle_at(store, index)->twin);
+}
+
+/* FNV-1a: ids are short, and an attacker gains nothing: only real vehicles get in. */
+static size_t hash_of(const char *vid, size_t size)
+{
+    uint64_t hash = UINT64_C(14695981039346656037);
+    for (size_t i = 0; i < size; i++)
+        hash = (hash ^ (unsigned char)vid[i]) * UINT64_C(1099511628211);
+    return (size_t)(hash ^ hash >> 32);
+}
+
+static struct vehicle *find(const struct store *store, const char *vid, size_t size)
+{
+    struct table *table = atomic_load(&store->table);
+    for (size_t i = hash_of(vid, size);; i++) {
+        struct vehicle *vehicle = atomic_load(&table->buckets[i & table->mask]);
+        if (!vehicle || (strncmp(vehicle->vid, vid, size) == 0 && vehicle->vid[size] == '\0'))
+            return vehicle;
+    }
+}
+
+const struct twin *store_find(const struct store *store, const char *vid)
+{
+    size_t size = strlen(vid);
+    if (size > TOKEN_MAX_BYTES)
+        return NULL;
+    struct vehicle *vehicle = find(store, vid, size);
+    return vehicle ? atomic_load(&vehicle->twin) : NULL;
+}
+
+/* ---- positions ---- */
+
+struct position store_position(const struct store *store, enum stream_label stream)
+{
+    struct position position;
+    do { /* an epoch changes hardly ever: read until it stood still around the sequence */
+        position.epoch_ns = atomic_load(&store->positions[stream].epoch_ns);
+        position.seq = atomic_load(&store->positions[stream].seq);
+    } while (position.epoch_ns != atomic_load(&store->positions[stream].epoch_ns));
+    return position;
+}
+
+int64_t store_broker_time(const struct store *store)
+{
+    return atomic_load(&store->broker_time_ns);
+}
+
+void store_advance(struct store *store, enum stream_label stream, struct position position,
+                   int64_t received_ns)
+{
+    if (atomic_load_explicit(&store->positions[stream].epoch_ns, memory_order_relaxed) !=
+        position.epoch_ns) {
+        atomic_store(&store->positions[stream].seq, 0);
+        atomic_store(&store->positions[stream].epoch_ns, position.epoch_ns);
+    }
+    atomic_store_explicit(&store->positions[stream].seq, position.seq, memory_order_release);
+    if (received_ns > atomic_load_explicit(&store->broker_time_ns, memory_order_relaxed))
+        atomic_store_explicit(&store->broker_time_ns, received_ns, memory_order_release);
+}
+
+/* ---- writing ---- */
+
+void store_lock(struct store *store)
+{
+    pthread_mutex_lock(&store->lock);
+}
+
+void store_unlock(struct store *store)
+{
+    pthread_mutex_unlock(&store->lock);
+}
+
+struct vehicle *store_vehicle_at(struct store *store, uint32_t index)
+{
+    return vehicle_at(store, index);
+}
+
+struct twin *store_current(struct vehicle *vehicle)
+{
+    return atomic_load_explicit(&vehicle->twin, memory_order_relaxed);
+}
+
+static void insert(struct table *table, struct vehicle *vehicle)
+{
+    size_t i = hash_of(vehicle->vid, strlen(vehicle->vid));
+    while (atomic_load(&table->buckets[i & table->mask]))
+        i++;
+    atomic_store(&table->buckets[i & table->mask], vehicle);
+}
+
+/* Keeps the table at most half full. */
+static bool grow(struct store *store)
+{
+    struct table *old = atomic_load(&store->table);
+    uint32_t count = atomic_load(&store->count);
+    if (count < (old->mask + 1) / 2)
+        return true;
+    struct table *table = table_new((old->mask + 1) * 2);
+    if (!table)
+        return false;
+    for (uint32_t i = 0; i < count; i++)
+        insert(table, vehicle_at(store, i));
+    atomic_store(&store->table, table);
+    epoch_retire(store->epoch, old);
+    return true;
+}
+
+static bool place_in_chunk(struct store *store, struct vehicle *vehicle)
+{
+    size_t at = vehicle->index / CHUNK_VEHICLES;
+    if (at >= CHUNKS_MAX)
+        return false;
+    _Atomic(struct vehicle *) *chunk = atomic_load(&store->chunks[at]);
+    if (!chunk) {
+        chunk = calloc(CHUNK_VEHICLES, sizeof *chunk);
+        if (!chunk)
+            return false;
+        atomic_store(&store->chunks[at], chunk);
+    }
+    atomic_store(&chunk[vehicle->index % CHUNK_VEHICLES], vehicle);
+    return true;
+}
+
+struct vehicle *store_vehicle(struct store *store, const char *vid, size_t vid_size)
+{
+    struct vehicle *vehicle = find(store, vid, vid_size);
+    if (vehicle || !grow(store))
+        return vehicle;
+    vehicle = calloc(1, sizeof *vehicle + vid_size + 1);
+    if (!vehicle)
+        return NULL;
+    memcpy(vehicle->vid, vid, vid_size);
+    vehicle->index = atomic_load(&store->count);
+    struct twin *twin = twin_new(vehicle->vid);
+    atomic_store(&vehicle->twin, twin);
+    if (!twin || !place_in_chunk(store, vehicle)) {
+        free(twin);
+        free(vehicle);
+        return NULL;
+    }
+    insert(atomic_load(&store->table), vehicle);
+    atomic_store(&store->count, vehicle->index + 1);
+    return vehicle;
+}
+
+void store_put(struct store *store, struct vehicle *vehicle, struct twin *twin)
+{
+    struct twin *old = atomic_exchange(&vehicle->twin, twin);
+    vehicle->changed = ++store->changes;
+    epoch_retire(store->epoch, old);
+}
+
+void store_retire(struct store *store, const void *block)
+{
+    epoch_retire(store->epoch, block);
+}

@@ -1,0 +1,74 @@
+/*
+ * store: all twins of the region, in memory.
+ *
+ * Readers take no lock: between store_enter and store_leave they follow pointers to immutable twins
+ * and find each vehicle's newest. Writers (the lanes) hold the store's one write lock for each
+ * change, make a new twin and put it in place of the old one, which is freed when its last reader
+ * has left (hub/epoch.h).
+ *
+ * Vehicles are never removed from memory, a retired one is only not visible; their order is the
+ * order of their appearance, so an index names a vehicle for the life of the process.
+ *
+ * Positions: how far each stream has been applied. A position is published after the twin it made,
+ * so a reader that takes the position first finds at least what it says.
+ */
+#ifndef HUB_STORE_H
+#define HUB_STORE_H
+
+#include "hub/metrics.h"
+#include "twin/twin.h"
+
+#include <stdatomic.h>
+
+struct store;
+
+struct vehicle {
+    _Atomic(struct twin *) twin; /* never NULL once the vehicle can be found */
+    uint32_t index;
+    /* under the write lock: */
+    uint64_t changed;     /* the store's change counter at the last change */
+    uint64_t persisted;   /* the value of `changed` that TWIN_LAST holds */
+    uint64_t last_kv_seq; /* sequence of the vehicle's entry in TWIN_LAST, 0 for none */
+    char vid[];
+};
+
+struct store *store_new(void);
+void store_free(struct store *store);
+
+/* ---- reading, any thread ---- */
+
+size_t store_enter(struct store *store);
+void store_leave(struct store *store, size_t place);
+/* How many vehicles there are; store_at(0 … count-1) are all valid. */
+uint32_t store_count(const struct store *store);
+const struct twin *store_at(const struct store *store, uint32_t index);
+/* The newest twin of a vehicle, visible or not; NULL where the id is unknown. */
+const struct twin *store_find(const struct store *store, const char *vid);
+
+/* ---- positions ---- */
+
+struct position {
+    int64_t epoch_ns; /* the stream's creation; 0: nothing known yet */
+    uint64_t seq;     /* the last applied */
+};
+struct position store_position(const struct store *store, enum stream_label stream);
+/* The newest broker time among what was applied; TIMESTAMP_NONE before anything was. */
+int64_t store_broker_time(const struct store *store);
+
+/* ---- writing, with the lock held ---- */
+
+void store_lock(struct store *store);
+void store_unlock(struct store *store);
+/* The vehicle, made if it is new (then with an empty twin). NULL when there is no memory. */
+struct vehicle *store_vehicle(struct store *store, const char *vid, size_t vid_size);
+struct vehicle *store_vehicle_at(struct store *store, uint32_t index);
+struct twin *store_current(struct vehicle *vehicle);
+/* Puts `twin` in place; the old struct is retired. Parts that the new one does not have any more
+ * are retired by the caller, afterwards, with store_retire. */
+void store_put(struct store *store, struct vehicle *vehicle, struct twin *twin);
+void store_retire(struct store *store, const void *block);
+/* Moves a stream's position, after the twin was put. */
+void store_advance(struct store *store, enum stream_label stream, struct position position,
+                   int64_t received_ns);
+
+#endif
