@@ -95,11 +95,12 @@ static bool read_offset(const char **at, const char *end, int64_t *offset_s)
 
 static int64_t saturated_ns(int64_t seconds, int64_t fraction_ns)
 {
-    if (seconds >= TIMESTAMP_MAX / NS_PER_S)
+    __int128 instant = (__int128)seconds * NS_PER_S + fraction_ns;
+    if (instant > TIMESTAMP_MAX)
         return TIMESTAMP_MAX;
-    if (seconds <= TIMESTAMP_MIN / NS_PER_S)
+    if (instant < TIMESTAMP_MIN)
         return TIMESTAMP_MIN;
-    return seconds * NS_PER_S + fraction_ns;
+    return (int64_t)instant;
 }
 
 bool timestamp_parse(const char *text, size_t size, int64_t *timestamp_ns)
