@@ -1,6 +1,7 @@
 /*
- * bus: the NATS connection and JetStream, in the hub's own types. The one file that includes
- * nats.h is bus.c.
+ * bus: the NATS connection and JetStream, in the hub's own types. The files bus*.c alone include
+ * nats.h: bus.c is the connection, bus_streams.c the streams, bus_consumer.c reading, bus_store.c
+ * and bus_outbox.c publishing.
  *
  * KV buckets are plain streams here (`KV_<bucket>`, subjects `$KV.<bucket>.>`): a key is read and
  * written by its subject, a compare-and-set is a publish with the expected last sequence of that
@@ -77,9 +78,10 @@ struct bus_stream_info {
     uint64_t first_seq, last_seq;
     uint64_t messages, bytes;
     int64_t max_bytes; /* -1: none */
-    /* what bus_stream_check compares */
+    /* what streams_ensure compares */
     bool limits_retention, file_storage, rollup_allowed, discard_new;
-    char subject[256]; /* the first one */
+    int64_t max_per_subject; /* -1: no bound */
+    char subject[256];       /* the first one, "" for none */
     int subject_count;
 };
 
@@ -88,7 +90,14 @@ enum bus_status bus_stream_info(struct bus *bus, const char *stream, struct bus_
 /* Creates it. BUS_FULL when the server has not as much storage to reserve (error 10047). */
 enum bus_status bus_stream_create(struct bus *bus, const struct bus_stream_spec *spec,
                                   struct bus_error *error);
-/* Bytes of file storage that the account can still reserve; INT64_MAX where it is not bounded. */
+/* Changes max_bytes alone (0: no bound), whatever else the stream is configured with. */
+enum bus_status bus_stream_resize(struct bus *bus, const char *stream, int64_t max_bytes,
+                                  struct bus_error *error);
+/* Removes what lies before `before_seq`; that one stays. `purged`, where not NULL: how many. */
+enum bus_status bus_stream_purge(struct bus *bus, const char *stream, uint64_t before_seq,
+                                 uint64_t *purged, struct bus_error *error);
+/* Bytes of file storage that the account can still reserve; INT64_MAX where it is not bounded (the
+ * server as a whole may be, and then refuses with BUS_FULL). */
 enum bus_status bus_storage_left(struct bus *bus, int64_t *bytes, struct bus_error *error);
 
 /* ---- reading ---- */
@@ -118,6 +127,9 @@ struct bus_consume {
     enum bus_from from;
     uint64_t seq;
     int64_t epoch_ns; /* the stream's creation that `seq` belongs to; 0: whatever it is */
+    /* The broker's time of message `seq` - 1, 0 where not known: another time there means that the
+     * stream lost its tail and wrote on (acknowledged is not yet fsynced). */
+    int64_t before_received_ns;
     bool headers_only;
 };
 
@@ -129,7 +141,9 @@ enum bus_status bus_consume(struct bus *bus, const struct bus_consume *what,
                             struct bus_consumer **consumer, struct bus_stream_info *info,
                             struct bus_error *error);
 /* The next message. BUS_TIMEOUT: none within timeout_ms (0: none at hand). BUS_DISCONNECTED: no
- * connection now; call again, it comes back by itself. BUS_EPOCH: close and open anew. */
+ * connection now, or the stream is gone; call again, it comes back by itself. BUS_EPOCH: close and
+ * open anew. While messages keep coming it looks for more once a millisecond. Where it has to
+ * subscribe anew it may wait for the server's answers beyond timeout_ms, seconds at most. */
 enum bus_status bus_next(struct bus_consumer *consumer, int timeout_ms, struct bus_msg *msg);
 /* True when all that the stream held at the last look has been handed out, and the connection is
  * up; a look costs a request and is made only when nothing is at hand. */
@@ -155,9 +169,10 @@ struct bus_store {
 enum bus_status bus_store(struct bus *bus, const struct bus_store *what, int timeout_ms,
                           uint64_t *seq, struct bus_error *error);
 
-/* The same without waiting. `done` is called once for each, on a thread of the bus, with the
- * outcome; it must not block. BUS_FULL when `outbox_max` are unanswered: nothing was sent and
- * `done` is not called. */
+/* The same without waiting. `done` is called once for each message that was taken (BUS_OK), on a
+ * thread of the bus, with the outcome; it must not block. BUS_DISCONNECTED and BUS_TIMEOUT there
+ * leave open whether it was stored. Anything but BUS_OK from bus_outbox_store means that nothing
+ * was sent and `done` is not called: BUS_FULL when `outbox_max` are unanswered. */
 typedef void bus_stored_fn(void *closure, uint64_t tag, enum bus_status status, uint64_t seq);
 struct bus_outbox;
 struct bus_outbox *bus_outbox_new(struct bus *bus, size_t outbox_max, bus_stored_fn *done,
@@ -167,6 +182,7 @@ enum bus_status bus_outbox_store(struct bus_outbox *outbox, const struct bus_sto
 size_t bus_outbox_pending(const struct bus_outbox *outbox);
 /* Waits until nothing is pending; false after timeout_ms. */
 bool bus_outbox_flush(struct bus_outbox *outbox, int timeout_ms);
+/* What is still unanswered gets its `done` with BUS_DISCONNECTED. */
 void bus_outbox_free(struct bus_outbox *outbox);
 
 /* A header's text that names this version of nats.c, for /version. */
