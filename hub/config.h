@@ -2,11 +2,13 @@
  * config: what the hub is told, from a YAML file, the environment and flags; flags win over
  * environment over file (contract §7).
  *
- * All keys stand in one table in config.c: name, type, default, range, environment variable, help,
- * whether SIGHUP may change it. Parsing, checking, `config example`, `config show` and the flags
- * of `run` come from it.
+ * All keys stand in one table in config_table.c (see config_key.h): name, type, default, range,
+ * environment variable, help, whether SIGHUP may change it. Parsing, checking, `config example`,
+ * `config show`, the schema and the flags of `run` come from it.
  *
  * Ownership: a struct config owns its strings; config_done frees them. Immutable once loaded.
+ * Threads: none of its own; a loaded config may be read by any number of threads.
+ * Limits: a file of 1 MiB, a value of 4 KiB, 256 elements of a list, 100 errors told.
  */
 #ifndef HUB_CONFIG_H
 #define HUB_CONFIG_H
@@ -21,11 +23,20 @@ enum streams_mode { STREAMS_MANAGE, STREAMS_VERIFY };
 enum key_style { KEY_SLASHES, KEY_DOTS };
 enum auth_mode { AUTH_TOKENS, AUTH_OFF };
 enum admission { ADMISSION_OPEN, ADMISSION_REGISTERED };
+enum jwt_algorithm { JWT_EDDSA, JWT_ES256, JWT_RS256 };
+
+/* One issuer of JWTs that is believed, with its one algorithm and key. */
+struct config_jwt {
+    char *issuer, *audience, *key_file;
+    enum jwt_algorithm algorithm;
+};
+
+struct config_origin; /* where a key's value came from: config_key.h */
 
 struct config {
     char *env, *region;
     struct {
-        char *url, *creds;
+        char *url, *creds; /* creds and what else names a file: NULL where not set */
         struct {
             char *ca, *cert, *key;
         } tls;
@@ -40,10 +51,10 @@ struct config {
         } limits;
     } nats;
     struct {
-        char *dsn, *admin_dsn;
+        char *dsn, *admin_dsn; /* admin_dsn is dsn where it was not set */
     } postgres;
     struct {
-        char *listen;
+        char *listen; /* literal address and port, "127.0.0.1:8480" or "[::1]:8480" */
         struct {
             char *cert, *key;
         } tls;
@@ -54,6 +65,8 @@ struct config {
     } http;
     struct {
         enum auth_mode mode;
+        struct config_jwt *jwt;
+        size_t jwt_count;
     } auth;
     struct {
         enum admission admission;
@@ -64,7 +77,7 @@ struct config {
     } presence;
     struct {
         int confirm_above, default_ttl_s;
-        char **extra_types;
+        char **extra_types; /* NULL-terminated */
         struct {
             double max_alt_m;
             char *geofence;
@@ -81,6 +94,50 @@ struct config {
         int level; /* enum log_level */
         bool json;
     } log;
+
+    char *file;                    /* as it was named, NULL without one */
+    struct config_origin *origins; /* one for each key of the table */
 };
+
+/* One `--name=value` of a command line; `name` is its first `name_size` bytes. */
+struct config_flag {
+    const char *name;
+    size_t name_size;
+    const char *value;
+};
+
+struct config_request {
+    const char *file; /* NULL: no file */
+    const char *text; /* where not NULL: the file's bytes, and `file` only names them */
+    size_t text_bytes;
+    const struct config_flag *flags;
+    size_t flag_count;
+    /* Keys without a default that have to be there: NULL for all of them, else those whose name
+     * begins with this ("postgres." for `migrate`). */
+    const char *required;
+};
+
+/* 0, and *config; or -1, and every error in `errors`, a line each, as `FILE:LINE:COL: text`
+ * (`environment NAME: text`, `flag --name: text`). What is sensible in itself is checked here;
+ * whether a file that is named can be read is found out by who reads it. */
+int config_load(const struct config_request *request, struct config *config, struct buf *errors);
+/* Frees what a loaded or zeroed config owns. */
+void config_done(struct config *config);
+
+/* True where the address is a loopback one. */
+bool config_listens_on_loopback(const struct config *config);
+
+/* What is in force, as YAML that config_load takes, without passwords; with `origins`, each
+ * value's source stands behind it as a comment. */
+void config_show(const struct config *config, bool origins, struct buf *out);
+/* A complete commented file: every key, its default, and what it is. */
+void config_example(struct buf *out);
+/* The JSON Schema (2020-12) of the file. */
+void config_schema(struct buf *out);
+
+/* A DSN or a URL of NATS with every password and token in it replaced: for logs and /version too.
+ * Works on malformed ones, where it rather hides too much. */
+void config_hide_dsn(const char *dsn, struct buf *out);
+void config_hide_nats_url(const char *url, struct buf *out);
 
 #endif

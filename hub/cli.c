@@ -1,0 +1,306 @@
+#include "hub/cli.h"
+
+#include "hub/build_info.h"
+#include "hub/config_key.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { FLAG_COLUMN_BYTES = 44, COMMAND_COLUMN_BYTES = 44, SUGGESTION_MAX_EDITS = 2 };
+
+enum takes {
+    TAKES_CONFIG = 1 << 0,  /* --config, and keys of the configuration */
+    TAKES_FILE = 1 << 1,    /* one argument, the configuration's file */
+    TAKES_MIGRATE = 1 << 2, /* --migrate */
+    TAKES_TOPIC = 1 << 3,   /* the name of a command */
+};
+
+struct command {
+    const char *name; /* one word or two */
+    const char *arguments;
+    const char *help;
+    unsigned takes;
+    int (*run)(const struct cli_args *args);
+};
+
+static int version(const struct cli_args *args);
+static int help(const struct cli_args *args);
+
+static const struct command commands[] = {
+    {"run", "--config FILE [--migrate] [--key=value …]", "run the hub",
+     TAKES_CONFIG | TAKES_MIGRATE, cli_run},
+    {"migrate", "--config FILE [--key=value …]", "bring the database to this version's schema",
+     TAKES_CONFIG, cli_migrate},
+    {"config check", "[FILE] [--key=value …]", "say what is wrong in a configuration",
+     TAKES_CONFIG | TAKES_FILE, cli_config_check},
+    {"config show", "[FILE] [--key=value …]", "print what is in force, without passwords",
+     TAKES_CONFIG | TAKES_FILE, cli_config_show},
+    {"config example", "", "print a complete commented configuration", 0, cli_config_example},
+    {"config schema", "", "print the JSON Schema of the configuration", 0, cli_config_schema},
+    {"version", "", "print the version", 0, version},
+    {"help", "[COMMAND]", "explain a command", TAKES_TOPIC, help},
+};
+static const size_t command_count = sizeof commands / sizeof *commands;
+
+static int version(const struct cli_args *args)
+{
+    struct buf text = BUF_INIT;
+    (void)args;
+    buf_adds(&text, "fleethub " FLEETHUB_VERSION);
+    if (FLEETHUB_COMMIT[0] != '\0')
+        buf_adds(&text, " (" FLEETHUB_COMMIT ")");
+    buf_addc(&text, '\n');
+    int printed = cli_print(&text);
+    buf_done(&text);
+    return printed;
+}
+
+/* ---- help ---- */
+
+/* Columns are characters, and `…` is one of three bytes. */
+static void pad(struct buf *out, size_t start, size_t width)
+{
+    size_t characters = 0;
+    for (size_t i = start; i < out->size_bytes; i++)
+        characters += ((unsigned char)out->data[i] & 0xC0) != 0x80;
+    for (; characters + 1 < width; characters++)
+        buf_addc(out, ' ');
+    buf_addc(out, ' ');
+}
+
+static void list_commands(struct buf *out, const char *group)
+{
+    for (size_t i = 0; i < command_count; i++) {
+        if (group && strncmp(commands[i].name, group, strlen(group)) != 0)
+            continue;
+        size_t start = out->size_bytes;
+        buf_addf(out, "  %s%s%s", commands[i].name, *commands[i].arguments ? " " : "",
+                 commands[i].arguments);
+        pad(out, start, COMMAND_COLUMN_BYTES + 16);
+        buf_addf(out, "%s\n", commands[i].help);
+    }
+}
+
+static void overview(struct buf *out)
+{
+    buf_adds(out, "fleethub: the twins of a region's vehicles, from NATS, with their record in "
+                  "PostgreSQL\n\nusage: fleethub COMMAND …\n\n");
+    list_commands(out, NULL);
+    buf_adds(out, "\nEvery key of the configuration is a flag too: `fleethub help run` lists them. "
+                  "Flags win over the\nenvironment, and the environment over the file.\n");
+}
+
+static void list_flags(struct buf *out)
+{
+    for (size_t i = 0; i < config_key_count; i++) {
+        const struct config_key *key = &config_keys[i];
+        size_t start = out->size_bytes;
+        buf_addf(out, "  --%s=", key->name);
+        buf_adds(out, key->choices ? key->choices : config_type_word(key));
+        pad(out, start, FLAG_COLUMN_BYTES);
+        buf_adds(out, key->help);
+        if (key->variable)
+            buf_addf(out, " [%s]", key->variable);
+        if (key->fallback && *key->fallback)
+            buf_addf(out, " (default: %s)", key->fallback);
+        buf_addc(out, '\n');
+    }
+}
+
+static void explain(struct buf *out, const struct command *command)
+{
+    buf_addf(out, "fleethub %s %s\n\n%s\n", command->name, command->arguments, command->help);
+    if (command->takes & TAKES_MIGRATE)
+        buf_adds(out, "\n  --migrate    apply the database's migrations first\n");
+    if (command->takes & TAKES_CONFIG) {
+        buf_adds(out, "\nKeys of the configuration, as flags:\n\n");
+        list_flags(out);
+    }
+}
+
+static const struct command *find(const char *first, const char *second)
+{
+    char name[CONFIG_NAME_MAX_BYTES];
+    snprintf(name, sizeof name, "%s %s", first, second ? second : "");
+    for (size_t i = 0; i < command_count; i++) {
+        bool two_words = strchr(commands[i].name, ' ') != NULL;
+        if (strcmp(commands[i].name, two_words ? name : first) == 0)
+            return &commands[i];
+    }
+    return NULL;
+}
+
+static bool is_group(const char *word)
+{
+    size_t size = strlen(word);
+    for (size_t i = 0; i < command_count; i++)
+        if (strncmp(commands[i].name, word, size) == 0 && commands[i].name[size] == ' ')
+            return true;
+    return false;
+}
+
+static int unknown_command(const char *first, const char *second)
+{
+    char name[2 * CONFIG_NAME_MAX_BYTES];
+    const char *closest = NULL;
+    size_t best = SUGGESTION_MAX_EDITS + 1;
+    bool group = is_group(first);
+    snprintf(name, sizeof name, "%s%s%s", first, group && second ? " " : "",
+             group && second ? second : "");
+    for (size_t i = 0; i < command_count; i++) {
+        size_t edits =
+            config_distance(name, strlen(name), commands[i].name, strlen(commands[i].name));
+        if (edits < best) {
+            best = edits;
+            closest = commands[i].name;
+        }
+    }
+    if (group && !second)
+        fprintf(stderr, "fleethub: `%s` is not complete; see `fleethub help %s`\n", name, name);
+    else if (closest)
+        fprintf(stderr, "fleethub: unknown command `%s`, did you mean `%s`?\n", name, closest);
+    else
+        fprintf(stderr, "fleethub: unknown command `%s`; see `fleethub help`\n", name);
+    return CLI_USAGE;
+}
+
+static int help(const struct cli_args *args)
+{
+    struct buf text = BUF_INIT;
+    const struct command *command = args->topic ? find(args->topic, args->subtopic) : NULL;
+    int exit_code;
+    if (!args->topic)
+        overview(&text);
+    else if (command)
+        explain(&text, command);
+    else if (is_group(args->topic) && !args->subtopic)
+        list_commands(&text, args->topic);
+    else
+        return unknown_command(args->topic, args->subtopic);
+    exit_code = cli_print(&text);
+    buf_done(&text);
+    return exit_code;
+}
+
+/* ---- arguments ---- */
+
+static int usage(const struct command *command, const char *problem, const char *what)
+{
+    fprintf(stderr, "fleethub %s: %s `%s`; see `fleethub help %s`\n", command->name, problem, what,
+            command->name);
+    return CLI_USAGE;
+}
+
+static int unknown_flag(const struct command *command, const char *name, size_t size)
+{
+    char suggestion[CONFIG_NAME_MAX_BYTES];
+    const char *meant =
+        command->takes & TAKES_CONFIG ? config_suggest(name, size, suggestion) : NULL;
+    if ((command->takes & TAKES_MIGRATE) &&
+        config_distance(name, size, "migrate", 7) <= SUGGESTION_MAX_EDITS)
+        meant = "migrate";
+    if (meant)
+        fprintf(stderr, "fleethub %s: unknown flag `--%.*s`, did you mean `--%s`?\n", command->name,
+                (int)size, name, meant);
+    else
+        fprintf(stderr, "fleethub %s: unknown flag `--%.*s`; see `fleethub help %s`\n",
+                command->name, (int)size, name, command->name);
+    return CLI_USAGE;
+}
+
+static bool is_named(const char *name, size_t size, const char *wanted)
+{
+    return strlen(wanted) == size && memcmp(name, wanted, size) == 0;
+}
+
+/* One flag at argv[*at], and its value behind `=` or in the next word. */
+static int take_flag(const struct command *command, char **argv, int *at, struct cli_args *args)
+{
+    const char *name = argv[*at] + 2;
+    size_t size = strcspn(name, "=");
+    const char *value = name[size] == '=' ? name + size + 1 : NULL;
+    bool config = is_named(name, size, "config");
+    if ((command->takes & TAKES_MIGRATE) && !value && is_named(name, size, "migrate")) {
+        args->migrate = true;
+        return CLI_OK;
+    }
+    if (!(command->takes & TAKES_CONFIG) || (!config && !config_key_find(name, size)))
+        return unknown_flag(command, name, size);
+    if (!value && argv[*at + 1] && strncmp(argv[*at + 1], "--", 2) != 0)
+        value = argv[++*at];
+    if (!value)
+        return usage(command, "a value is missing behind", argv[*at]);
+    if (config && args->file)
+        return usage(command, "a second file:", value);
+    if (config) {
+        args->file = value;
+        return CLI_OK;
+    }
+    if (args->flag_count == CLI_FLAGS_MAX)
+        return usage(command, "too many flags from here on:", argv[*at]);
+    args->flags[args->flag_count++] = (struct config_flag){name, size, value};
+    return CLI_OK;
+}
+
+static int take_word(const struct command *command, const char *word, struct cli_args *args)
+{
+    if ((command->takes & TAKES_FILE) && !args->file)
+        args->file = word;
+    else if ((command->takes & TAKES_TOPIC) && !args->topic)
+        args->topic = word;
+    else if ((command->takes & TAKES_TOPIC) && !args->subtopic)
+        args->subtopic = word;
+    else
+        return usage(command, "what is meant by", word);
+    return CLI_OK;
+}
+
+static int parse(const struct command *command, char **argv, struct cli_args *args)
+{
+    for (int i = 0; argv[i]; i++) {
+        int exit_code;
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            args->help = true;
+            return CLI_OK;
+        }
+        if (strncmp(argv[i], "--", 2) == 0)
+            exit_code = take_flag(command, argv, &i, args);
+        else if (argv[i][0] == '-' && argv[i][1] != '\0')
+            exit_code = usage(command, "unknown flag", argv[i]);
+        else
+            exit_code = take_word(command, argv[i], args);
+        if (exit_code != CLI_OK)
+            return exit_code;
+    }
+    return CLI_OK;
+}
+
+int cli_main(int argc, char **argv)
+{
+    struct cli_args args = {0};
+    if (argc < 2) {
+        struct buf text = BUF_INIT;
+        overview(&text);
+        fputs(buf_cstr(&text), stderr);
+        buf_done(&text);
+        return CLI_USAGE;
+    }
+    const char *first = argv[1], *second = argv[2];
+    if (strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0)
+        return help(&args);
+    if (strcmp(first, "--version") == 0)
+        return version(&args);
+    const struct command *command = find(first, second);
+    if (!command)
+        return unknown_command(first, second);
+    int exit_code = parse(command, argv + (strchr(command->name, ' ') ? 3 : 2), &args);
+    if (exit_code != CLI_OK)
+        return exit_code;
+    if (!args.help)
+        return command->run(&args);
+    struct buf text = BUF_INIT;
+    explain(&text, command);
+    exit_code = cli_print(&text);
+    buf_done(&text);
+    return exit_code;
+}

@@ -1,0 +1,47 @@
+/*
+ * cli: the command line. All subcommands stand in one table in cli.c: name, arguments, help,
+ * function. Flags are `--config FILE`, `--migrate`, and every key of the configuration as
+ * `--a.b.c=value` or `--a.b.c value`.
+ *
+ * Exit codes: 0 good, 1 failed, 2 the command line makes no sense.
+ * Threads: the main thread, before any other.
+ */
+#ifndef HUB_CLI_H
+#define HUB_CLI_H
+
+#include "hub/config.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum cli_exit { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
+enum { CLI_FLAGS_MAX = 128 };
+
+/* A command line taken apart; everything points into argv. */
+struct cli_args {
+    const char *file;  /* --config, or the argument of `config check|show`; NULL: none */
+    const char *topic; /* the words behind `help` */
+    const char *subtopic;
+    bool migrate;
+    bool help;
+    struct config_flag flags[CLI_FLAGS_MAX];
+    size_t flag_count;
+};
+
+int cli_main(int argc, char **argv);
+
+/* The subcommands: enum cli_exit. */
+int cli_run(const struct cli_args *args);            /* cli_run.c */
+int cli_migrate(const struct cli_args *args);        /* cli_run.c */
+int cli_config_check(const struct cli_args *args);   /* cli_config.c */
+int cli_config_show(const struct cli_args *args);    /* cli_config.c */
+int cli_config_example(const struct cli_args *args); /* cli_config.c */
+int cli_config_schema(const struct cli_args *args);  /* cli_config.c */
+
+/* The configuration that the command line asks for; false after its errors went to standard
+ * error. `required` as in struct config_request. */
+bool cli_load(const struct cli_args *args, const char *required, struct config *config);
+/* Writes to standard output; CLI_FAILED where that is not possible. */
+int cli_print(const struct buf *text);
+
+#endif
