@@ -9,9 +9,10 @@
 enum {
     FIRST_NODES = 64,
     FIRST_HEAP_BYTES = 1024,
-    PAIRWISE_MEMBERS = 16,  /* up to here duplicate names are looked for pair by pair */
-    MANTISSA_DIGITS = 18,   /* always fit into 63 bits */
-    EXPONENT_LIMIT = 100000 /* beyond, a written exponent is just "very large" */
+    PAIRWISE_MEMBERS = 16, /* up to here duplicate names are looked for pair by pair */
+    MANTISSA_DIGITS = 18,  /* always fit into 63 bits */
+    /* Beyond, a written exponent is just "very large": no text has as many digits to offset it. */
+    EXPONENT_LIMIT = 4 * DOC_MAX_BYTES,
 };
 
 struct frame {
