@@ -6,8 +6,12 @@
 #include <string.h>
 
 enum {
-    PLAIN_DECIMALS = 18, /* more digits behind the point are written with an exponent */
-    EXACT_POWER = 22,    /* 10^22 is the last power of ten that a double holds exactly */
+    PLAIN_DECIMALS = 18,   /* more digits behind the point are written with an exponent */
+    EXACT_POWER = 22,      /* 10^22 is the last power of ten that a double holds exactly */
+    ROUNDING_DIGITS = 768, /* more cannot change which double is nearest, but for a tie */
+    INT64_DIGITS = 19,
+    DECIMAL_TEXT_BYTES = 40,            /* a mantissa, its exponent and a NUL */
+    EXPONENT_LIMIT = 4 * DOC_MAX_BYTES, /* as in reading: more than all digits of a text */
 };
 static const int64_t exact_mantissa = INT64_C(1) << 53;
 
@@ -103,22 +107,88 @@ static double decimal_value(int64_t mantissa, int exponent)
     return strtod(text, NULL);
 }
 
+/* A number taken apart: ± 0.d1d2d3… × 10^magnitude, with d1 not 0. Zero has no digits. */
+struct digits {
+    const char *at, *end; /* what is left of the digits; may hold the point */
+    long magnitude;
+    bool negative;
+};
+
+static long written_exponent(const char *at, const char *end)
+{
+    long sum = 0;
+    bool down = at < end && *at == '-';
+    if (at < end && (*at == '-' || *at == '+'))
+        at++;
+    for (; at < end && sum < EXPONENT_LIMIT; at++)
+        sum = sum * 10 + (*at - '0');
+    return down ? -sum : sum;
+}
+
+static struct digits digits_of(struct doc_ref number, char room[DECIMAL_TEXT_BYTES])
+{
+    size_t size;
+    const char *text = room;
+    if (number.node->type == DOC_DECIMAL)
+        size = (size_t)snprintf(room, DECIMAL_TEXT_BYTES, "%llde%d",
+                                (long long)number.node->u.mantissa, number.node->exponent);
+    else
+        text = doc_string(number, &size);
+
+    const char *end = text + size, *at = text;
+    struct digits digits = {.negative = *text == '-'};
+    bool point = false;
+    for (at += digits.negative; at < end && *at != 'e' && *at != 'E'; at++) {
+        if (*at != '0' && *at != '.' && !digits.at)
+            digits.at = at;
+        if (*at == '.')
+            point = true;
+        else if (digits.at)
+            digits.magnitude += !point;
+        else
+            digits.magnitude -= point;
+    }
+    digits.end = at;
+    if (!digits.at)
+        digits.at = at, digits.magnitude = 0;
+    else if (at < end)
+        digits.magnitude += written_exponent(at + 1, end);
+    return digits;
+}
+
+/* The next digit, and zeros for ever behind the last. */
+static int next_digit(struct digits *digits)
+{
+    if (digits->at < digits->end && *digits->at == '.')
+        digits->at++;
+    return digits->at < digits->end ? *digits->at++ - '0' : 0;
+}
+
+static bool rest_is_zero(struct digits digits)
+{
+    while (digits.at < digits.end)
+        if (next_digit(&digits) != 0)
+            return false;
+    return true;
+}
+
 double doc_number(struct doc_ref number)
 {
     if (number.node->type == DOC_DECIMAL)
         return decimal_value(number.node->u.mantissa, number.node->exponent);
-    size_t size;
-    const char *text = doc_string(number, &size);
-    char small[64];
-    char *copy = size < sizeof small ? small : malloc(size + 1);
-    if (!copy) /* the leading digits carry what a double can */
-        copy = small, size = sizeof small - 1;
-    memcpy(copy, text, size);
-    copy[size] = '\0';
-    double value = strtod(copy, NULL);
-    if (copy != small)
-        free(copy);
-    return value;
+    char room[DECIMAL_TEXT_BYTES], text[ROUNDING_DIGITS + 32];
+    struct digits digits = digits_of(number, room);
+    size_t at = 0;
+    if (digits.negative)
+        text[at++] = '-';
+    text[at++] = '0';
+    text[at++] = '.';
+    for (int i = 0; i < ROUNDING_DIGITS && digits.at < digits.end; i++)
+        text[at++] = (char)('0' + next_digit(&digits));
+    if (!rest_is_zero(digits)) /* all that the others can do is to break a tie */
+        text[at++] = '1';
+    snprintf(text + at, sizeof text - at, "e%ld", digits.magnitude);
+    return strtod(text, NULL);
 }
 
 /* 10^power for 0..18 */
@@ -130,36 +200,30 @@ static int64_t integer_power(int power)
     return value;
 }
 
-/* The largest whole number below 2^63 in text of digits alone, such as a 19-digit sequence. */
+/* A whole number out of the text of a long one, such as a clock's 19 digits of nanoseconds. */
 static bool digits_int(struct doc_ref value, int64_t *out)
 {
-    size_t size;
-    const char *text = doc_string(value, &size);
-    bool negative = size > 0 && text[0] == '-';
-    uint64_t sum = 0, limit = negative ? (uint64_t)INT64_MAX + 1 : (uint64_t)INT64_MAX;
-    for (size_t i = negative; i < size; i++) {
-        if (text[i] < '0' || text[i] > '9')
-            return false;
-        uint64_t digit = (uint64_t)(text[i] - '0');
+    char room[DECIMAL_TEXT_BYTES];
+    struct digits digits = digits_of(value, room);
+    uint64_t sum = 0, limit = digits.negative ? (uint64_t)INT64_MAX + 1 : (uint64_t)INT64_MAX;
+    if (digits.magnitude > INT64_DIGITS)
+        return false;
+    for (long i = 0; i < digits.magnitude; i++) {
+        uint64_t digit = (uint64_t)next_digit(&digits);
         if (sum > (limit - digit) / 10)
             return false;
         sum = sum * 10 + digit;
     }
-    *out = negative ? (int64_t)(0 - sum) : (int64_t)sum;
+    if (!rest_is_zero(digits))
+        return false;
+    *out = digits.negative ? (int64_t)(0 - sum) : (int64_t)sum;
     return true;
 }
 
 bool doc_int(struct doc_ref value, int64_t *out)
 {
-    if (doc_is(value, DOC_DIGITS)) {
-        if (digits_int(value, out))
-            return true;
-        double number = doc_number(value); /* -0.0, 1000000000000000000000e-10 */
-        if (number != floor(number) || fabs(number) >= (double)exact_mantissa)
-            return false;
-        *out = (int64_t)number;
-        return true;
-    }
+    if (doc_is(value, DOC_DIGITS))
+        return digits_int(value, out);
     if (!doc_is(value, DOC_DECIMAL))
         return false;
     int64_t mantissa = value.node->u.mantissa;
@@ -179,6 +243,24 @@ bool doc_int(struct doc_ref value, int64_t *out)
 
 /* ---- comparing ---- */
 
+static int compare_digits(struct doc_ref a, struct doc_ref b)
+{
+    char x_room[DECIMAL_TEXT_BYTES], y_room[DECIMAL_TEXT_BYTES];
+    struct digits x = digits_of(a, x_room), y = digits_of(b, y_room);
+    int x_sign = x.at == x.end ? 0 : x.negative ? -1 : 1;
+    int y_sign = y.at == y.end ? 0 : y.negative ? -1 : 1;
+    if (x_sign != y_sign || x_sign == 0)
+        return x_sign - y_sign;
+    if (x.magnitude != y.magnitude)
+        return x.magnitude > y.magnitude ? x_sign : -x_sign;
+    while (x.at < x.end || y.at < y.end) {
+        int apart = next_digit(&x) - next_digit(&y);
+        if (apart != 0)
+            return apart > 0 ? x_sign : -x_sign;
+    }
+    return 0;
+}
+
 int doc_number_compare(struct doc_ref a, struct doc_ref b)
 {
     if (a.node->type == DOC_DECIMAL && b.node->type == DOC_DECIMAL) {
@@ -192,8 +274,7 @@ int doc_number_compare(struct doc_ref a, struct doc_ref b)
             return (x > y) - (x < y);
         }
     }
-    double x = doc_number(a), y = doc_number(b);
-    return (x > y) - (x < y);
+    return compare_digits(a, b);
 }
 
 static bool bytes_equal(struct doc_ref a, struct doc_ref b)
