@@ -11,7 +11,7 @@ from .proxy import Proxy
 from .servers import NatsServer, Postgres
 
 FLEETSIM = os.environ.get("FLEETSIM_PROGRAM") or os.path.join(BUILD_DIR, "tools", "fleetsim")
-ENV = "test"
+ENV, REGION = "test", "eu-north"
 
 
 class Stack:
@@ -60,7 +60,8 @@ class Stack:
     def add_hub(self, settings=None):
         hub = Hub(self.folder.path, self.nats.url, self.postgres.dsn(),
                   name=f"fleethub-{len(self.hubs) + 1}",
-                  settings=settings or self.settings, env=ENV)
+                  settings=settings or self.settings, env=ENV,
+                  region=REGION)
         self.hubs.append(hub)
         return hub
 
@@ -72,6 +73,40 @@ class Stack:
 
     def replay(self, path, *words, speed="0"):
         return self.fleetsim("replay", "--speed", speed, *words, path)
+
+    def wait_archived(self, timeout=60):
+        """Until every event, acknowledgement and record that is in a stream now is committed, as the
+        hub announces it to gateways (and, for its own records, in its metrics)."""
+        with self.nats.client() as client:
+            ends = {name: client.stream_info(name)["state"]["last_seq"]
+                    for name in ("TWIN_EVENTS", "TWIN_ACK")}
+            positions = client.subscribe(f"fleet.{ENV}.hub.{REGION}.archived")
+
+            def covered():
+                archived = positions.next(5).json()
+                return all(archived[name]["seq"] >= end for name, end in ends.items())
+            wait_until(covered, timeout, f"the archive covers {ends}")
+            end = client.stream_info("TWIN_RECORD")["state"]["last_seq"]
+        wait_until(lambda: max(hub.metric("archived_seq", stream="TWIN_RECORD")
+                               for hub in self.hubs if hub.process and hub.process.alive()) >= end,
+                   timeout, f"TWIN_RECORD is archived up to {end}")
+
+    def expect_trace(self, trace, hub=None, timeout=60):
+        """Every twin's state is the last message of its type, every event is on record once."""
+        hub = hub or self.hub
+        differences = []
+
+        def same():
+            differences.append(trace.difference(hub.twins()))
+            return differences[-1] == ""
+        try:
+            wait_until(same, timeout, "the twins are what the recording ends with")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {differences[-1:]}") from None
+        self.wait_archived(timeout)
+        difference = trace.event_difference(hub.events(kind="event"))
+        if difference:
+            raise AssertionError(difference)
 
     def __exit__(self, kind, value, traceback):
         if kind is not None:

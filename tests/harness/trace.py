@@ -1,8 +1,10 @@
 """Recorded flights, and what the hub must hold after one was replayed."""
 
 import collections
+import datetime
 import json
 import os
+import random
 
 from .process import SOURCE_DIR
 
@@ -17,6 +19,17 @@ def find_trace(name):
         if folder and os.path.exists(os.path.join(folder, name)):
             return os.path.join(folder, name)
     return None
+
+
+def timestamp(moment=None):
+    moment = moment or datetime.datetime.now(datetime.timezone.utc)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def envelope(data, moment=None, **members):
+    """An envelope's bytes, at `moment` or now, with boot, seq or vid where given."""
+    document = dict({"timestamp": timestamp(moment)}, **members, data=data)
+    return json.dumps(document, separators=(",", ":")).encode()
 
 
 class Trace:
@@ -37,6 +50,27 @@ class Trace:
 
     def duration_s(self):
         return self.lines[-1]["t"] - self.lines[0]["t"]
+
+    def messages(self, env, boot="b1"):
+        """[(subject, payload)]: the whole recording, ending now, as one boot of each vehicle."""
+        start = (datetime.datetime.now(datetime.timezone.utc)
+                 - datetime.timedelta(seconds=self.duration_s()))
+        seqs = collections.Counter()
+        result = []
+        for line in self.lines:
+            vid = line["vid"]
+            seqs[vid] += 1
+            result.append((f"fleet.{env}.veh.{vid}.{line['subject']}",
+                           envelope(line["data"], start + datetime.timedelta(seconds=line["t"]),
+                                    boot=boot, seq=seqs[vid])))
+        return result
+
+    def shuffled(self, messages, within_s, seed=1):
+        """The messages as a bad network might bring them: each up to `within_s` late."""
+        chance = random.Random(seed)
+        order = sorted(range(len(messages)),
+                       key=lambda i: self.lines[i]["t"] + chance.random() * within_s)
+        return [messages[i] for i in order]
 
     def difference(self, twins):
         """What is wrong with the twins, as text; "" when each state is the last of its type."""
