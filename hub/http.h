@@ -68,8 +68,9 @@ struct http_reply {
     struct buf headers;         /* written by http_reply_header alone */
     size_t header_count;
 };
-/* Adds a header. `name` is a literal; line breaks in the value become blanks. Beyond
- * HTTP_MAX_REPLY_HEADERS or HTTP_MAX_REPLY_HEADER_BYTES in all the reply becomes a 500. */
+/* Sets a header, in the place of one of that name. `name` is a literal; control characters in the
+ * value become blanks. Beyond HTTP_MAX_REPLY_HEADERS or HTTP_MAX_REPLY_HEADER_BYTES in all the
+ * reply becomes a 500. */
 void http_reply_header(struct http_reply *reply, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -107,6 +108,7 @@ struct http_route {
     X(NOT_ACCEPTABLE, 406, "not-acceptable", "Not acceptable")                                     \
     X(BODY_TOO_LARGE, 413, "body-too-large", "Body too large")                                     \
     X(UNSUPPORTED_MEDIA_TYPE, 415, "unsupported-media-type", "Unsupported media type")             \
+    X(HEADERS_TOO_LARGE, 431, "headers-too-large", "Header fields too large")                      \
     X(INTERNAL, 500, "internal", "Internal error")                                                 \
     X(UNAVAILABLE, 503, "unavailable", "Temporarily unavailable")
 

@@ -84,6 +84,7 @@ struct workers *workers_new(unsigned threads, size_t queue_max)
         threads = 1;
     if (!start_threads(workers, threads < WORKERS_MAX_THREADS ? threads : WORKERS_MAX_THREADS)) {
         workers_stop(workers, 0);
+        workers_free(workers);
         return NULL;
     }
     return workers;
@@ -128,8 +129,6 @@ static bool wait_for_threads(struct workers *workers, int timeout_ms)
 
 bool workers_stop(struct workers *workers, int timeout_ms)
 {
-    if (!workers)
-        return true;
     pthread_mutex_lock(&workers->lock);
     workers->stopping = true;
     struct worker_job *dropped = workers->first;
@@ -146,13 +145,17 @@ bool workers_stop(struct workers *workers, int timeout_ms)
     pthread_mutex_lock(&workers->lock);
     bool ended = wait_for_threads(workers, timeout_ms);
     pthread_mutex_unlock(&workers->lock);
-    if (!ended)
-        return false;
+    return ended;
+}
+
+void workers_free(struct workers *workers)
+{
+    if (!workers)
+        return;
     for (unsigned i = 0; i < workers->thread_count; i++)
         pthread_join(workers->threads[i], NULL);
     pthread_cond_destroy(&workers->ended);
     pthread_cond_destroy(&workers->work);
     pthread_mutex_destroy(&workers->lock);
     free(workers);
-    return true;
 }

@@ -1,0 +1,474 @@
+#include "hub/http.h"
+
+#include "hub/http_exchange.h"
+#include "hub/http_listen.h"
+#include "hub/log.h"
+#include "hub/metrics.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    IDLE_TIMEOUT_S = 30,
+    /* Beside the request's header a connection's memory holds where its parts begin, and the
+     * header of the reply. */
+    POOL_RESERVE_BYTES = 6 * 1024,
+    LAST_REPLIES_MS = 200, /* for the refusals that http_stop itself causes */
+};
+
+struct http {
+    struct exchange_rules rules;
+    struct route_table *table;
+    struct workers *workers;
+    struct MHD_Daemon *daemon;
+    struct MHD_Response *no_memory; /* made beforehand, so that it needs none */
+    int listen_fd;
+    uint16_t port;
+
+    atomic_size_t running; /* requests between their header and the end of their reply */
+    atomic_bool draining;  /* every reply is its connection's last */
+    atomic_bool closed;    /* no handler is called any more */
+    pthread_mutex_t lock;
+    pthread_cond_t idle; /* `running` fell to 0 while draining */
+};
+
+/* On every reply. There is nothing in an API that a browser should run, frame or guess at. */
+static const struct {
+    const char *name, *value;
+} fixed_headers[] = {
+    {"X-Content-Type-Options", "nosniff"},
+    {"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"},
+    {"Referrer-Policy", "no-referrer"},
+};
+
+static const char no_memory_body[] =
+    "{\"type\":\"/problems/internal\",\"title\":\"Internal error\",\"status\":500,"
+    "\"detail\":\"The answer could not be made.\",\"request_id\":null}";
+
+/* ---- sending ---- */
+
+static bool add_fixed_headers(struct MHD_Response *response)
+{
+    for (size_t i = 0; i < sizeof fixed_headers / sizeof fixed_headers[0]; i++)
+        if (MHD_add_response_header(response, fixed_headers[i].name, fixed_headers[i].value) !=
+            MHD_YES)
+            return false;
+    return true;
+}
+
+/* The handler's own headers; *caching is set when Cache-Control is among them. */
+static bool add_own_headers(struct MHD_Response *response, const struct buf *headers, bool *caching)
+{
+    const char *at = headers->data, *end = at + headers->size_bytes;
+    while (at < end) {
+        const char *value = at + strlen(at) + 1;
+        *caching = *caching || strcasecmp(at, "Cache-Control") == 0;
+        if (MHD_add_response_header(response, at, value) != MHD_YES)
+            return false;
+        at = value + strlen(value) + 1;
+    }
+    return true;
+}
+
+static bool add_headers(struct exchange *x, struct MHD_Response *response)
+{
+    const struct http_reply *reply = &x->reply;
+    bool caching = false;
+    bool ok = add_fixed_headers(response);
+    if (reply->headers.size_bytes > 0)
+        ok = ok && add_own_headers(response, &reply->headers, &caching);
+    if (reply->status != 204 && reply->status != 304)
+        ok = ok && MHD_add_response_header(response, "Content-Type", reply->content_type);
+    if (!caching)
+        ok = ok && MHD_add_response_header(response, "Cache-Control",
+                                           x->sent_etag[0] ? "no-cache" : "no-store");
+    if (x->sent_etag[0])
+        ok = ok && MHD_add_response_header(response, "ETag", x->sent_etag);
+    if (x->packed)
+        ok = ok && MHD_add_response_header(response, "Content-Encoding", "gzip");
+    if (x->close || atomic_load(&x->http->draining))
+        ok = ok && MHD_add_response_header(response, "Connection", "close");
+    return ok && MHD_add_response_header(response, "Vary", "Accept-Encoding") &&
+           MHD_add_response_header(response, "X-Request-Id", x->request_id);
+}
+
+/* The reply as the library wants it; its body is handed over, not copied. NULL: no memory. */
+static struct MHD_Response *response_of(struct exchange *x)
+{
+    struct buf *body = &x->reply.body;
+    struct MHD_Response *response =
+        body->size_bytes > 0
+            ? MHD_create_response_from_buffer(body->size_bytes, body->data, MHD_RESPMEM_MUST_FREE)
+            : MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+    if (!response)
+        return NULL;
+    if (body->size_bytes > 0)
+        buf_init(body);
+    if (add_headers(x, response))
+        return response;
+    MHD_destroy_response(response);
+    return NULL;
+}
+
+static enum MHD_Result send_reply(struct exchange *x)
+{
+    struct MHD_Response *response = x->no_memory ? NULL : response_of(x);
+    x->no_memory = response == NULL;
+    enum MHD_Result result =
+        MHD_queue_response(x->connection, response ? (unsigned)x->reply.status : 500,
+                           response ? response : x->http->no_memory);
+    if (response)
+        MHD_destroy_response(response);
+    exchange_account(x);
+    return result;
+}
+
+/* ---- workers ---- */
+
+static void run_job(struct worker_job *job)
+{
+    struct exchange *x = (struct exchange *)((char *)job - offsetof(struct exchange, job));
+    exchange_call(x);
+    MHD_resume_connection(x->connection);
+}
+
+static void drop_job(struct worker_job *job)
+{
+    struct exchange *x = (struct exchange *)((char *)job - offsetof(struct exchange, job));
+    exchange_unavailable(x, "The hub is stopping.");
+    MHD_resume_connection(x->connection);
+}
+
+/* Answers now, or suspends the connection until a worker has made the answer. */
+static enum MHD_Result call(struct exchange *x)
+{
+    struct http *http = x->http;
+    x->phase = EXCHANGE_CALLED;
+    if (!x->refused && atomic_load(&http->closed)) {
+        exchange_unavailable(x, "The hub is stopping.");
+        return send_reply(x);
+    }
+    if (x->refused || !(x->route->flags & ROUTE_BLOCKING)) {
+        exchange_call(x);
+        return send_reply(x);
+    }
+    x->job.run = run_job;
+    x->job.drop = drop_job;
+    /* Suspended first: from the submission on, a worker may resume it. */
+    MHD_suspend_connection(x->connection);
+    if (!workers_submit(http->workers, &x->job)) {
+        metrics_inc(METRIC_HTTP_REFUSED, 0);
+        exchange_unavailable(x, "Too many requests are waiting; try again shortly.");
+        MHD_resume_connection(x->connection);
+    }
+    return MHD_YES;
+}
+
+/* ---- receiving ---- */
+
+static enum MHD_Result note_header(void *closure, enum MHD_ValueKind kind, const char *name,
+                                   const char *value)
+{
+    struct exchange *x = closure;
+    const struct {
+        const char *name, **value;
+    } known[] = {
+        {"Accept", &x->request.accept},
+        {"Accept-Encoding", &x->head.accept_encoding},
+        {"If-None-Match", &x->head.if_none_match},
+        {"X-Request-Id", &x->head.request_id},
+        {"Content-Type", &x->head.content_type},
+        {"Content-Length", &x->head.content_length},
+        {"Transfer-Encoding", &x->head.transfer_encoding},
+        {"Expect", &x->head.expect},
+    };
+    (void)kind;
+    if (!value)
+        return MHD_YES;
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (strcasecmp(name, known[i].name) != 0)
+            continue;
+        if (known[i].value == &x->head.content_length && x->head.content_length)
+            x->head.two_lengths = true;
+        *known[i].value = value;
+        break;
+    }
+    return MHD_YES;
+}
+
+static void note_remote(struct exchange *x)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    if (!info || !info->client_addr)
+        return;
+    const struct sockaddr *address = info->client_addr;
+    const void *bytes =
+        address->sa_family == AF_INET6
+            ? (const void *)&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr
+            : (const void *)&((const struct sockaddr_in *)(const void *)address)->sin_addr;
+    if (!inet_ntop(address->sa_family, bytes, x->remote, sizeof x->remote))
+        x->remote[0] = '\0';
+}
+
+/* The header is complete. */
+static enum MHD_Result begin(struct exchange *x, const char *method)
+{
+    struct http *http = x->http;
+    x->counted = true;
+    atomic_fetch_add(&http->running, 1);
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    x->head.header_bytes = info ? info->header_size : 0;
+    MHD_get_connection_values(x->connection, MHD_HEADER_KIND, note_header, x);
+    note_remote(x);
+    exchange_judge(x, &http->rules, method);
+    if (x->refused && x->has_body && !exchange_discards(x)) {
+        x->close = true;
+        return call(x);
+    }
+    /* Answered at the next call, also where no body follows: the library takes an answer at this
+     * one for a refusal to read on, and closes the connection. */
+    x->phase = EXCHANGE_BODY;
+    return MHD_YES;
+}
+
+static enum MHD_Result on_request(void *closure, struct MHD_Connection *connection, const char *url,
+                                  const char *method, const char *version, const char *data,
+                                  size_t *data_bytes, void **request)
+{
+    struct http *http = closure;
+    struct exchange *x = *request;
+    (void)url;
+    (void)version;
+    if (!x)
+        return MHD_queue_response(connection, 500, http->no_memory);
+    switch (x->phase) {
+    case EXCHANGE_NEW:
+        return begin(x, method);
+    case EXCHANGE_BODY:
+        if (*data_bytes == 0)
+            return call(x);
+        if (!exchange_body(x, &http->rules, data, *data_bytes))
+            return MHD_NO;
+        *data_bytes = 0;
+        return MHD_YES;
+    case EXCHANGE_CALLED:
+        break;
+    }
+    return send_reply(x);
+}
+
+static void *on_request_line(void *closure, const char *target, struct MHD_Connection *connection)
+{
+    struct http *http = closure;
+    struct exchange *x = exchange_new(&http->rules, target);
+    if (x) {
+        x->http = http;
+        x->connection = connection;
+    }
+    return x;
+}
+
+static void on_completed(void *closure, struct MHD_Connection *connection, void **request,
+                         enum MHD_RequestTerminationCode why)
+{
+    struct http *http = closure;
+    struct exchange *x = *request;
+    (void)connection;
+    (void)why;
+    if (!x)
+        return;
+    if (x->counted && atomic_fetch_sub(&http->running, 1) == 1 && atomic_load(&http->draining)) {
+        pthread_mutex_lock(&http->lock);
+        pthread_cond_signal(&http->idle);
+        pthread_mutex_unlock(&http->lock);
+    }
+    exchange_free(x);
+    *request = NULL;
+}
+
+static void on_connection(void *closure, struct MHD_Connection *connection, void **context,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    (void)closure;
+    (void)connection;
+    (void)context;
+    metrics_move(METRIC_HTTP_OPEN, 0, what == MHD_CONNECTION_NOTIFY_STARTED ? 1 : -1);
+}
+
+/* The library would decode the path and the arguments; http_uri.c does it, and strictly. */
+static size_t leave_escaped(void *closure, struct MHD_Connection *connection, char *text)
+{
+    (void)closure;
+    (void)connection;
+    return strlen(text);
+}
+
+__attribute__((format(printf, 2, 0))) static void on_library_log(void *closure, const char *format,
+                                                                 va_list args)
+{
+    (void)closure;
+    if (!log_enabled(LOG_DEBUG))
+        return;
+    char text[512];
+    if (vsnprintf(text, sizeof text, format, args) > 0) {
+        text[strcspn(text, "\n")] = '\0';
+        log_debug("http.library", "text", text);
+    }
+}
+
+const char *http_header(const struct http_request *request, const char *name)
+{
+    const struct exchange *x = request->impl;
+    return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
+}
+
+/* ---- starting and stopping ---- */
+
+static bool start_daemon(struct http *http, const struct http_options *options, bool is_ipv6)
+{
+    unsigned threads = options->event_threads ? options->event_threads : 1;
+    unsigned connections = options->connections_max > threads ? options->connections_max : threads;
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
+                     (is_ipv6 ? (unsigned)MHD_USE_IPv6 : 0);
+    sigset_t all, before;
+    sigfillset(&all); /* signals belong to the main thread */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    http->daemon = MHD_start_daemon(
+        flags, 0, NULL, NULL, on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, http,
+        MHD_OPTION_LISTEN_SOCKET, http->listen_fd, MHD_OPTION_THREAD_POOL_SIZE,
+        threads > 1 ? threads : 0, MHD_OPTION_CONNECTION_LIMIT, connections,
+        MHD_OPTION_PER_IP_CONNECTION_LIMIT, options->per_address_max, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        options->header_bytes_max + POOL_RESERVE_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_URI_LOG_CALLBACK, on_request_line, http, MHD_OPTION_UNESCAPE_CALLBACK,
+        leave_escaped, http, MHD_OPTION_NOTIFY_COMPLETED, on_completed, http,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_END);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return http->daemon != NULL;
+}
+
+static bool make_no_memory(struct http *http)
+{
+    http->no_memory = MHD_create_response_from_buffer(
+        sizeof no_memory_body - 1, (void *)(uintptr_t)no_memory_body, MHD_RESPMEM_PERSISTENT);
+    return http->no_memory && add_fixed_headers(http->no_memory) &&
+           MHD_add_response_header(http->no_memory, "Content-Type", "application/problem+json") &&
+           MHD_add_response_header(http->no_memory, "Cache-Control", "no-store");
+}
+
+static void destroy(struct http *http)
+{
+    if (http->workers)
+        workers_stop(http->workers, 0);
+    if (http->daemon)
+        MHD_stop_daemon(http->daemon);
+    workers_free(http->workers);
+    if (http->no_memory)
+        MHD_destroy_response(http->no_memory);
+    if (http->listen_fd >= 0)
+        close(http->listen_fd);
+    route_table_free(http->table);
+    pthread_cond_destroy(&http->idle);
+    pthread_mutex_destroy(&http->lock);
+    free(http);
+}
+
+static struct http *make(const struct http_options *options)
+{
+    struct http *http = calloc(1, sizeof *http);
+    if (!http)
+        return NULL;
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&http->lock, NULL);
+    pthread_cond_init(&http->idle, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    http->listen_fd = -1;
+    http->rules = (struct exchange_rules){
+        .route_count = options->route_count,
+        .header_bytes_max = options->header_bytes_max,
+        .body_bytes_max = options->body_bytes_max,
+        .app = options->app,
+        .viewer = options->viewer,
+    };
+    return http;
+}
+
+struct http *http_start(const struct http_options *options, char error[256])
+{
+    bool is_ipv6 = false;
+    struct http *http = make(options);
+    snprintf(error, 256, "no memory for the HTTP server");
+    if (!http)
+        return NULL;
+    http->table = route_table_new(options->routes, options->route_count, error);
+    http->rules.table = http->table;
+    if (!http->table)
+        goto out;
+    metrics_routes(options->routes, options->route_count);
+    metrics_set(METRIC_HTTP_OPEN, 0, 0);
+    http->listen_fd = http_listen_open(options->listen, &is_ipv6, &http->port, error);
+    if (http->listen_fd < 0)
+        goto out;
+    snprintf(error, 256, "cannot start the HTTP server's threads");
+    http->workers = workers_new(options->workers, options->queue_max);
+    if (http->workers && make_no_memory(http) && start_daemon(http, options, is_ipv6)) {
+        error[0] = '\0';
+        return http;
+    }
+out:
+    destroy(http);
+    return NULL;
+}
+
+uint16_t http_port(const struct http *http)
+{
+    return http->port;
+}
+
+/* Until no request runs, or the time (exchange_clock_ns) has come. */
+static void wait_idle(struct http *http, int64_t until_ns)
+{
+    struct timespec until = {.tv_sec = (time_t)(until_ns / 1000000000),
+                             .tv_nsec = (long)(until_ns % 1000000000)};
+    pthread_mutex_lock(&http->lock);
+    while (atomic_load(&http->running) > 0)
+        if (pthread_cond_timedwait(&http->idle, &http->lock, &until) == ETIMEDOUT)
+            break;
+    pthread_mutex_unlock(&http->lock);
+}
+
+bool http_stop(struct http *http, int timeout_ms)
+{
+    if (!http)
+        return true;
+    int64_t until_ns = exchange_clock_ns() + (int64_t)timeout_ms * 1000000;
+    if (!atomic_exchange(&http->draining, true)) {
+        MHD_quiesce_daemon(http->daemon);
+        close(http->listen_fd);
+        http->listen_fd = -1;
+    }
+    wait_idle(http, until_ns);
+    atomic_store(&http->closed, true);
+    int64_t rest_ms = (until_ns - exchange_clock_ns()) / 1000000;
+    if (!workers_stop(http->workers, rest_ms > 0 ? (int)rest_ms : 0))
+        return false;
+    /* All connections are resumed now; those just refused get to hear it. */
+    wait_idle(http, exchange_clock_ns() + (int64_t)LAST_REPLIES_MS * 1000000);
+    destroy(http);
+    return true;
+}

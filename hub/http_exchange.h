@@ -1,0 +1,104 @@
+/*
+ * http_exchange: one request and its reply, from the request line to what is sent: the part of the
+ * HTTP server that knows no library. http.c feeds it and sends what it leaves.
+ *
+ * Order: exchange_new; the fields of `head`; exchange_judge; exchange_body for each piece of a
+ * body; exchange_call; then `reply` is final and `sent_etag`, `packed`, `no_memory` say the rest.
+ *
+ * Ownership: http.c owns an exchange, from the request line until the connection is done with it.
+ * Threads: one at a time: an event thread, a worker while the connection is suspended, the event
+ *          thread again; the library's suspend and resume order their memory.
+ */
+#ifndef HUB_HTTP_EXCHANGE_H
+#define HUB_HTTP_EXCHANGE_H
+
+#include "hub/http.h"
+#include "hub/http_route.h"
+#include "hub/workers.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct MHD_Connection;
+
+enum {
+    HTTP_REMOTE_BYTES = 48,           /* an address as text */
+    HTTP_DISCARD_MAX_BYTES = 8 << 20, /* of a refused body, read so that the reply is heard */
+    HTTP_NAME_SHOWN_BYTES = 64,       /* of a client's text in a problem's detail */
+    HTTP_SENT_ETAG_BYTES = HTTP_ETAG_BYTES + 3 /* `-gz` */
+};
+
+enum exchange_phase {
+    EXCHANGE_NEW,    /* the request line is there */
+    EXCHANGE_BODY,   /* the rest of the request is on its way */
+    EXCHANGE_CALLED, /* the handler was called, or is about to be, on a worker */
+};
+
+struct exchange {
+    struct http_request request;
+    struct http_reply reply;
+    struct worker_job job;
+    struct http *http;
+    struct MHD_Connection *connection;
+    enum exchange_phase phase;
+
+    /* What the header says; strings are the connection's, NULL where absent. */
+    struct {
+        const char *accept_encoding, *content_type, *if_none_match, *request_id, *expect;
+        const char *content_length, *transfer_encoding;
+        size_t header_bytes;
+        bool two_lengths;
+    } head;
+    uint64_t content_length;
+
+    const struct http_route *route; /* NULL: none was found */
+    size_t route_index;             /* the label of the metrics */
+    bool is_head, has_body;
+    bool refused; /* the reply is a problem already, no handler is called */
+    bool close;   /* the connection ends with the reply */
+    struct buf body;
+    uint64_t discarded_bytes;
+
+    bool packed;    /* the reply's body is gzip */
+    bool no_memory; /* not even for a problem: `reply` is void */
+    char sent_etag[HTTP_SENT_ETAG_BYTES];
+
+    bool counted; /* among the requests that http_stop waits for */
+    int64_t started_ns;
+    char request_id[HTTP_REQUEST_ID_BYTES];
+    char remote[HTTP_REMOTE_BYTES];
+    char text[]; /* the target, taken apart in place, and the decoded path */
+};
+
+/* The bounds and the table that requests are judged by. */
+struct exchange_rules {
+    const struct route_table *table;
+    size_t route_count;
+    size_t header_bytes_max, body_bytes_max;
+    void *app;
+    const struct viewer *viewer;
+};
+
+/* NULL when there is no memory. `target` is copied. */
+struct exchange *exchange_new(const struct exchange_rules *rules, const char *target);
+void exchange_free(struct exchange *x);
+
+/* Finds the route and refuses what no handler should see. */
+void exchange_judge(struct exchange *x, const struct exchange_rules *rules, const char *method);
+/* Whether a refused body is to be read to its end, or the reply sent at once and the connection
+ * closed. */
+bool exchange_discards(const struct exchange *x);
+/* One piece of the body; false: give the connection up. */
+bool exchange_body(struct exchange *x, const struct exchange_rules *rules, const void *data,
+                   size_t size);
+/* Calls the handler, unless the request was refused, and makes the reply ready to be sent. */
+void exchange_call(struct exchange *x);
+/* Turns the exchange into a refusal for want of capacity, ready to be sent. */
+void exchange_unavailable(struct exchange *x, const char *detail);
+/* Counts and logs the reply. */
+void exchange_account(const struct exchange *x);
+
+int64_t exchange_clock_ns(void);
+
+#endif
