@@ -89,13 +89,12 @@ bool subject_parse(const char *text, size_t size, struct subject *subject)
     struct slice fleet = next_token(&rest);
     subject->env = next_token(&rest);
     struct slice veh = next_token(&rest);
-    if (!slice_is(fleet, "fleet") || !slice_is(veh, "veh") ||
-        !token_valid(subject->env.at, subject->env.size))
-        return false;
     struct slice vid = next_token(&rest);
-    if (!vid_valid(vid.at, vid.size))
+    if (!slice_is(fleet, "fleet") || !slice_is(veh, "veh") || !vid_valid(vid.at, vid.size))
         return false;
     subject->vid = vid;
+    if (!token_valid(subject->env.at, subject->env.size))
+        return false;
     struct slice category = next_token(&rest);
     if (!category_of(category, &subject->category) || !type_valid(rest))
         return false;
