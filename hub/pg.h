@@ -24,7 +24,7 @@
 struct pg;
 struct pg_result;
 
-enum { PG_PARAMS_MAX = 24, PG_PREPARED_MAX = 16 };
+enum { PG_PARAMS_MAX = 24, PG_PREPARED_MAX = 32 };
 
 enum pg_status {
     PG_OK,
