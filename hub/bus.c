@@ -242,6 +242,24 @@ static void *dialer_main(void *closure)
     }
 }
 
+/* nats.c reads a URL only when it connects: what can never work is found here. */
+static bool url_possible(const char *url)
+{
+    const char *host = strstr(url, "://");
+    host = host ? host + 3 : url;
+    const char *at = strrchr(host, '@');
+    host = at ? at + 1 : host;
+    const char *bracket = strrchr(host, ']'); /* an IPv6 address has colons of its own */
+    const char *colon = strrchr(bracket ? bracket : host, ':');
+    if (*host == '\0' || *host == ':')
+        return false;
+    if (!colon)
+        return true;
+    char *end = NULL;
+    long port = strtol(colon + 1, &end, 10);
+    return end != colon + 1 && (*end == '\0' || *end == '/') && port > 0 && port <= UINT16_MAX;
+}
+
 /* Splits at commas; nats.c takes servers one by one. */
 static natsStatus set_servers(natsOptions *options, const char *url)
 {
@@ -253,7 +271,7 @@ static natsStatus set_servers(natsOptions *options, const char *url)
     natsStatus status = NATS_OK;
     char *rest = NULL;
     for (char *one = strtok_r(copy, ", \t", &rest); one; one = strtok_r(NULL, ", \t", &rest)) {
-        if (count == MAX_SERVERS) {
+        if (count == MAX_SERVERS || !url_possible(one)) {
             status = NATS_INVALID_ARG;
             break;
         }

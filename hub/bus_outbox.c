@@ -52,6 +52,7 @@ struct bus_outbox {
     natsSubscription *sub;
     bool busy;
     int64_t swept_ms;
+    int64_t nobody_ms; /* when the server last said: nobody there, of some message */
 };
 
 /* ---- slots ---- */
@@ -82,18 +83,18 @@ static void finish(struct bus_outbox *o, uint32_t index, uint32_t generation,
 
 /* What became of a message that nobody has answered, or BUS_OK to go on waiting. */
 static enum bus_status overdue(const struct slot *slot, int64_t now_ms, uint64_t connects,
-                               bool connected, bool nobody)
+                               bool connected, int64_t nobody_ms)
 {
     if (!connected || slot->connects != connects)
         return BUS_DISCONNECTED;
-    if (nobody && now_ms - slot->sent_ms >= NO_RESPONDERS_AFTER_MS)
+    if (slot->sent_ms <= nobody_ms && now_ms - slot->sent_ms >= NO_RESPONDERS_AFTER_MS)
         return BUS_DISCONNECTED;
     if (now_ms - slot->sent_ms >= ACK_TIMEOUT_MS)
         return BUS_TIMEOUT;
     return BUS_OK;
 }
 
-static void sweep(struct bus_outbox *o, bool nobody)
+static void sweep(struct bus_outbox *o)
 {
     int64_t now_ms = bus_now_ms();
     uint64_t connects = bus_connects(o->bus);
@@ -105,7 +106,7 @@ static void sweep(struct bus_outbox *o, bool nobody)
         struct slot *slot = &o->slots[i];
         if (!slot->waiting)
             continue;
-        enum bus_status status = overdue(slot, now_ms, connects, connected, nobody);
+        enum bus_status status = overdue(slot, now_ms, connects, connected, o->nobody_ms);
         if (status == BUS_OK)
             continue;
         uint32_t generation = slot->generation;
@@ -180,7 +181,6 @@ static void *outbox_main(void *closure)
     struct bus_outbox *o = closure;
     while (!stopping(o)) {
         natsMsg *msg = NULL;
-        bool nobody = false;
         natsConnection *up = bus_link_up(o->bus);
         if (up && up != o->nc) /* only this thread writes it */
             resubscribe(o, up);
@@ -190,12 +190,12 @@ static void *outbox_main(void *closure)
             take_answer(o, msg);
             natsMsg_Destroy(msg);
         } else if (status == NATS_NO_RESPONDERS) {
-            nobody = true; /* nats.c does not say for which message */
+            o->nobody_ms = bus_now_ms(); /* nats.c does not say of which message */
         } else if (status != NATS_TIMEOUT) {
             bus_sleep_ms(DOWN_STEP_MS);
         }
-        if (nobody || (status != NATS_OK && bus_now_ms() - o->swept_ms >= SWEEP_EVERY_MS))
-            sweep(o, nobody);
+        if (status != NATS_OK && bus_now_ms() - o->swept_ms >= SWEEP_EVERY_MS)
+            sweep(o);
     }
     return NULL;
 }

@@ -172,6 +172,20 @@ void bus_server_bring_back(const struct bus_server *server)
     run_in(server->folder, "cp", "-a", "kept", "store");
 }
 
+int bus_server_log_count(const struct bus_server *server, const char *text)
+{
+    char path[128];
+    char line[1024];
+    int count = 0;
+    snprintf(path, sizeof(path), "%s/server.log", server->folder);
+    FILE *file = fopen(path, "re");
+    assert_non_null(file);
+    while (fgets(line, sizeof(line), file))
+        count += strstr(line, text) != NULL;
+    fclose(file);
+    return count;
+}
+
 void bus_server_done(struct bus_server *server)
 {
     if (!server->folder[0])

@@ -28,6 +28,8 @@ void bus_server_stop(struct bus_server *server);
 /* Keeps a copy of the store, and brings it back; only while it is not running. */
 void bus_server_keep(const struct bus_server *server);
 void bus_server_bring_back(const struct bus_server *server);
+/* Lines of its log, of all its runs, that hold `text`. */
+int bus_server_log_count(const struct bus_server *server, const char *text);
 /* Stops it and removes the folder. */
 void bus_server_done(struct bus_server *server);
 
