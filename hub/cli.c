@@ -145,22 +145,27 @@ static int unknown_command(const char *first, const char *second)
     const char *closest = NULL;
     size_t best = SUGGESTION_MAX_EDITS + 1;
     bool group = is_group(first);
-    snprintf(name, sizeof name, "%s%s%s", first, group && second ? " " : "",
-             group && second ? second : "");
+    snprintf(name, sizeof name, "%s %s", first, second ? second : "");
     for (size_t i = 0; i < command_count; i++) {
-        size_t edits =
-            config_distance(name, strlen(name), commands[i].name, strlen(commands[i].name));
+        bool two_words = strchr(commands[i].name, ' ') != NULL;
+        size_t edits = config_distance(name, two_words ? strlen(name) : strlen(first),
+                                       commands[i].name, strlen(commands[i].name));
         if (edits < best) {
             best = edits;
             closest = commands[i].name;
         }
     }
-    if (group && !second)
-        fprintf(stderr, "fleethub: `%s` is not complete; see `fleethub help %s`\n", name, name);
+    const char *blank = group && second ? " " : "";
+    if (!group || !second)
+        second = "";
+    if (group && !*second)
+        fprintf(stderr, "fleethub: `%s` is not complete; see `fleethub help %s`\n", first, first);
     else if (closest)
-        fprintf(stderr, "fleethub: unknown command `%s`, did you mean `%s`?\n", name, closest);
+        fprintf(stderr, "fleethub: unknown command `%s%s%s`, did you mean `%s`?\n", first, blank,
+                second, closest);
     else
-        fprintf(stderr, "fleethub: unknown command `%s`; see `fleethub help`\n", name);
+        fprintf(stderr, "fleethub: unknown command `%s%s%s`; see `fleethub help`\n", first, blank,
+                second);
     return CLI_USAGE;
 }
 

@@ -30,6 +30,12 @@ static const struct unit *units_of(enum config_type type)
     return type == CONFIG_SIZE ? size_units : no_units;
 }
 
+/* Sizes are written in any case; of times, an M would be anyone's guess. */
+static bool is_unit(enum config_type type, const char *text, const char *name)
+{
+    return (type == CONFIG_SIZE ? strcasecmp(text, name) : strcmp(text, name)) == 0;
+}
+
 /* The length of the decimal number that `text` begins with; 0 where it begins with none. strtod
  * would take hexadecimal, infinities and white space too. */
 static size_t number_size(const char *text)
@@ -68,7 +74,7 @@ bool config_number_read(enum config_type type, const char *text, double *value)
     while (*suffix == ' ')
         suffix++;
     const struct unit *unit = units_of(type);
-    while (*suffix && unit->name && strcasecmp(suffix, unit->name) != 0)
+    while (*suffix && unit->name && !is_unit(type, suffix, unit->name))
         unit++;
     if (*suffix && !unit->name)
         return false;

@@ -133,7 +133,7 @@ static void describe(struct buf *out, const struct config_key *key)
     if (key->type == CONFIG_CHOICE) {
         buf_addf(out, " One of: %s.", key->choices);
     } else if (key->max > 0) {
-        buf_addf(out, " A %s, ", config_type_word(key));
+        buf_adds(out, " Range: ");
         config_number_write(key->type, key->min, out);
         buf_adds(out, " to ");
         config_number_write(key->type, key->max, out);
@@ -274,7 +274,7 @@ static void schema_leaf(struct buf *out, size_t depth, const struct config_key *
         [CONFIG_TOKEN] = "\"^[A-Za-z0-9_-]{1,64}$\"",
         [CONFIG_AGE] = "\"^[0-9.]+ ?(ms|s|m|min|h|d)?$\"",
         [CONFIG_DURATION] = "\"^[0-9.]+ ?(ms|s|m|min|h|d)?$\"",
-        [CONFIG_SIZE] = "\"^[0-9.]+ ?(B|KB|MB|GB|TB|KiB|MiB|GiB|TiB)?$\"",
+        [CONFIG_SIZE] = "\"^[0-9.]+ ?(([KMGTkmgt][Ii]?)?[Bb])?$\"",
     };
     indent(out, depth);
     buf_adds(out, "\"description\": ");

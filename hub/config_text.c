@@ -11,7 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { PORT_MAX = 65535, HOST_MAX_BYTES = 255, TYPE_MAX_TOKENS = 4 };
+enum { PORT_MAX = 65535, PORT_MAX_DIGITS = 5, HOST_MAX_BYTES = 255, TYPE_MAX_TOKENS = 4 };
 
 /* What steers a vehicle: no network is ever part of a control loop (contract §2). */
 static const char *const steering[] = {"manual", "rc", "velocity", "attitude", "motor", "actuator"};
@@ -90,7 +90,7 @@ static long read_port(const char *text, size_t size)
         if (port > PORT_MAX)
             return -1;
     }
-    return size > 0 ? port : -1;
+    return size > 0 && size <= PORT_MAX_DIGITS ? port : -1;
 }
 
 /* The host of "host:port" or "[host]:port", copied; false where it has not that shape. */
