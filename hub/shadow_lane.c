@@ -80,6 +80,10 @@ static bool apply(struct shadow_lane *lane, struct slice vid, enum part_kind kin
         free(twin);
         goto out;
     }
+    /* At the start the two sides come one after the other, and what TWIN_LAST says of the start of
+     * a divergence must outlive the moment in which only one of them is there. */
+    if (!atomic_load(&lane->recovered) && !twin->delta)
+        twin->delta_since_ns = old->delta_since_ns;
     if (kind == PART_REPORTED && !is_delete(msg)) {
         twin->presence = presence_heard(old->presence, msg->received_ns);
         presence_record_return(lane->recorder, vehicle->vid, &old->presence, &twin->presence);
@@ -158,6 +162,26 @@ static bool take(struct shadow_lane *lane, const struct bus_msg *msg)
     return true;
 }
 
+/* All values of the start are there: a vehicle without a delta diverges since never. */
+static void settle_start(struct shadow_lane *lane)
+{
+    if (atomic_load(&lane->recovered))
+        return;
+    store_lock(lane->store);
+    uint32_t count = store_count(lane->store);
+    for (uint32_t i = 0; i < count; i++) {
+        struct vehicle *vehicle = store_vehicle_at(lane->store, i);
+        const struct twin *old = store_current(vehicle);
+        struct twin *twin;
+        if (old->delta || old->delta_since_ns == TIMESTAMP_NONE || !(twin = twin_copy(old)))
+            continue;
+        twin->delta_since_ns = TIMESTAMP_NONE;
+        store_put(lane->store, vehicle, twin);
+    }
+    store_unlock(lane->store);
+    atomic_store(&lane->recovered, true);
+}
+
 /* ---- reading ---- */
 
 static bool open_consumer(struct shadow_lane *lane)
@@ -203,12 +227,12 @@ static void read_one(struct shadow_lane *lane)
         while (!take(lane, &msg) && !atomic_load(&lane->stop))
             clock_pause_ms(RETRY_MS);
         if (msg.pending == 0)
-            atomic_store(&lane->recovered, true);
+            settle_start(lane);
         bus_msg_done(&msg);
         return;
     case BUS_TIMEOUT:
         if (bus_caught_up(lane->consumer))
-            atomic_store(&lane->recovered, true);
+            settle_start(lane);
         return;
     case BUS_DISCONNECTED:
         return;

@@ -16,6 +16,7 @@ enum {
     RETRY_MS = 250,          /* between two attempts to open a consumer, or to get memory */
     ALIVE_LAG = 1000,        /* messages behind which a feed still counts as up to date */
     RECORDER_BACKOFF_MS = 5, /* while the recorder's queue is full */
+    MINUTE_GRACE_MS = 30000, /* an idle stream's minute is over that long after its end */
 };
 
 struct feed {
@@ -261,7 +262,7 @@ static void read_one(struct feed *feed)
     case BUS_TIMEOUT:
         atomic_store(&feed->hearing, bus_caught_up(feed->consumer));
         if (feed->throttle)
-            record_counted(feed, clock_wall_ns());
+            record_counted(feed, clock_wall_ns() - MINUTE_GRACE_MS * NS_PER_MS);
         return;
     case BUS_DISCONNECTED:
         atomic_store(&feed->hearing, false);

@@ -256,6 +256,11 @@ struct vehicle *store_vehicle(struct store *store, const char *vid, size_t vid_s
     return vehicle;
 }
 
+struct vehicle *store_lookup(struct store *store, const char *vid, size_t vid_size)
+{
+    return find(store, vid, vid_size);
+}
+
 void store_put(struct store *store, struct vehicle *vehicle, struct twin *twin)
 {
     struct twin *old = atomic_exchange(&vehicle->twin, twin);

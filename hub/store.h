@@ -61,6 +61,8 @@ void store_lock(struct store *store);
 void store_unlock(struct store *store);
 /* The vehicle, made if it is new (then with an empty twin). NULL when there is no memory. */
 struct vehicle *store_vehicle(struct store *store, const char *vid, size_t vid_size);
+/* The vehicle where it is known, else NULL. */
+struct vehicle *store_lookup(struct store *store, const char *vid, size_t vid_size);
 struct vehicle *store_vehicle_at(struct store *store, uint32_t index);
 struct twin *store_current(struct vehicle *vehicle);
 /* Puts `twin` in place; the old struct is retired. Parts that the new one does not have any more

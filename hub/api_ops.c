@@ -1,0 +1,147 @@
+#include "hub/api_ops.h"
+
+#include "hub/api_query.h"
+#include "hub/app.h"
+#include "hub/build_info.h"
+#include "hub/clock.h"
+#include "hub/metrics.h"
+#include "hub/record_lane.h"
+#include "hub/state_lane.h"
+
+#include <stdio.h>
+
+void api_livez(const struct http_request *request, struct http_reply *reply)
+{
+    (void)request;
+    buf_adds(&reply->body, "{\"status\":\"alive\"}");
+}
+
+/* ---- ready ---- */
+
+enum check_id { CHECK_NATS, CHECK_POSTGRES, CHECK_TWINS, CHECKS };
+
+struct check {
+    const char *name;
+    bool ok;
+    char detail[320];
+};
+
+static void check_nats(const struct app *app, struct check *check)
+{
+    *check = (struct check){.name = "nats", .ok = bus_connected(app->bus)};
+    snprintf(check->detail, sizeof check->detail, "%s",
+             check->ok ? "connected" : "not connected; trying again all the time");
+}
+
+static void check_postgres(const struct app *app, struct check *check)
+{
+    struct record_lane_status status;
+    record_lane_status(app->record, &status);
+    *check = (struct check){.name = "postgres", .ok = status.postgres};
+    if (status.postgres)
+        snprintf(check->detail, sizeof check->detail, "connected, %s",
+                 status.writer ? "writing the archive"
+                               : "standing by: another hub writes the archive");
+    else
+        snprintf(check->detail, sizeof check->detail, "%s",
+                 status.error[0] ? status.error : "not connected yet");
+}
+
+static void check_twins(const struct app *app, struct check *check)
+{
+    const char *starting = atomic_load(&app->starting);
+    struct state_lane *state = atomic_load(&app->state);
+    *check = (struct check){.name = "twins", .ok = atomic_load(&app->recovered)};
+    if (!check->ok) {
+        snprintf(check->detail, sizeof check->detail, "%s",
+                 starting ? starting : "reading the streams");
+        return;
+    }
+    unsigned long long lag = (unsigned long long)(state_lane_lag(state, STREAM_STATE) +
+                                                  state_lane_lag(state, STREAM_EVENTS) +
+                                                  state_lane_lag(state, STREAM_ACK));
+    if (bus_connected(app->bus))
+        snprintf(check->detail, sizeof check->detail, "%u vehicles, %llu messages behind",
+                 store_count(app->store), lag);
+    else
+        snprintf(check->detail, sizeof check->detail, "%u vehicles, as of %lld s ago",
+                 store_count(app->store),
+                 (long long)(clock_mono_ms() - atomic_load(&app->heard_ms)) / 1000);
+}
+
+void api_readyz(const struct http_request *request, struct http_reply *reply)
+{
+    const struct app *app = request->app;
+    struct check checks[CHECKS];
+    bool verbose;
+    if (!query_flag(request, reply, "verbose", &verbose))
+        return;
+    check_nats(app, &checks[CHECK_NATS]);
+    check_postgres(app, &checks[CHECK_POSTGRES]);
+    check_twins(app, &checks[CHECK_TWINS]);
+    bool unready = !checks[CHECK_NATS].ok || !checks[CHECK_TWINS].ok;
+    const char *status = unready ? "unready" : checks[CHECK_POSTGRES].ok ? "ready" : "degraded";
+    struct buf *out = &reply->body;
+    reply->status = unready ? 503 : 200;
+    buf_addf(out, "{\"status\":\"%s\",\"checks\":[", status);
+    for (int i = 0; i < CHECKS; i++) {
+        buf_addf(out, "%s{\"name\":\"%s\",\"ok\":%s", i ? "," : "", checks[i].name,
+                 checks[i].ok ? "true" : "false");
+        /* Without `verbose` only what is wrong is explained. */
+        if (verbose || !checks[i].ok) {
+            buf_adds(out, ",\"detail\":");
+            buf_json_cstr(out, checks[i].detail);
+        }
+        buf_addc(out, '}');
+    }
+    buf_adds(out, "]}");
+}
+
+/* ---- metrics and version ---- */
+
+static void collect_vehicles(const struct app *app)
+{
+    double count[PRESENCE_COUNT] = {0};
+    size_t place = store_enter(app->store);
+    uint32_t vehicles = store_count(app->store);
+    for (uint32_t i = 0; i < vehicles; i++) {
+        const struct twin *twin = store_at(app->store, i);
+        if (twin_visible(twin))
+            count[twin->presence.status]++;
+    }
+    store_leave(app->store, place);
+    for (size_t i = 0; i < PRESENCE_COUNT; i++)
+        metrics_set(METRIC_VEHICLES, i, count[i]);
+}
+
+static void collect_lag(const struct app *app)
+{
+    static const enum stream_label streams[] = {STREAM_STATE, STREAM_EVENTS, STREAM_ACK};
+    struct state_lane *state = atomic_load(&app->state);
+    for (size_t i = 0; state && i < sizeof streams / sizeof *streams; i++)
+        metrics_set(METRIC_LAG, streams[i], (double)state_lane_lag(state, streams[i]));
+}
+
+void api_metrics(const struct http_request *request, struct http_reply *reply)
+{
+    const struct app *app = request->app;
+    collect_vehicles(app);
+    collect_lag(app);
+    metrics_set(METRIC_CONNECTED, PEER_NATS, bus_connected(app->bus));
+    reply->content_type = "text/plain; version=0.0.4; charset=utf-8";
+    metrics_render(&reply->body);
+}
+
+void api_version(const struct http_request *request, struct http_reply *reply)
+{
+    (void)request;
+    struct buf *out = &reply->body;
+    buf_addc(out, '{');
+    buf_json_name(out, "version");
+    buf_json_cstr(out, FLEETHUB_VERSION);
+    buf_json_name(out, "commit");
+    buf_json_cstr(out, FLEETHUB_COMMIT);
+    buf_json_name(out, "nats_c");
+    buf_json_cstr(out, bus_library_version());
+    buf_addc(out, '}');
+}

@@ -1,0 +1,33 @@
+/*
+ * app: what a request's handler can reach: `request->app` is a struct app.
+ *
+ * Ownership: hub.c owns all of it and outlives the HTTP server.
+ * Threads: read by any; the atomics are written by hub.c.
+ */
+#ifndef HUB_APP_H
+#define HUB_APP_H
+
+#include "hub/bus.h"
+#include "hub/config.h"
+#include "hub/http.h"
+#include "hub/store.h"
+
+#include <stdatomic.h>
+
+struct record_lane;
+struct archive_reader;
+struct state_lane;
+
+struct app {
+    const struct config *config;
+    struct bus *bus;
+    struct store *store;
+    struct record_lane *record;
+    struct archive_reader *archive;
+    _Atomic(struct state_lane *) state; /* NULL until the twins are being folded */
+    _Atomic bool recovered;             /* the twins are what the streams say, at least once */
+    _Atomic int64_t heard_ms;           /* monotonic: when the hub was up to date last; 0: never */
+    _Atomic(const char *) starting;     /* what the start waits for, a literal; NULL when done */
+};
+
+#endif

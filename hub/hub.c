@@ -1,0 +1,346 @@
+#include "hub/hub.h"
+
+#include "hub/app.h"
+#include "hub/clock.h"
+#include "hub/last.h"
+#include "hub/log.h"
+#include "hub/migrate.h"
+#include "hub/presence.h"
+#include "hub/record_lane.h"
+#include "hub/recorder.h"
+#include "hub/routes.h"
+#include "hub/shadow_lane.h"
+#include "hub/state_lane.h"
+#include "hub/streams.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum {
+    TICK_MS = 100,
+    CHECKPOINT_MS = 30000,
+    CONNECT_TIMEOUT_MS = 2000,
+    DATABASE_RETRY_MS = 1000,
+    HTTP_EVENT_THREADS = 2,
+    HTTP_WORKERS = 4,
+    HTTP_QUEUE_MAX = 256,
+    HTTP_STOP_MS = 2000,
+    RECORD_STOP_MS = 2000,
+    RECORDER_STOP_MS = 1000,
+    BUS_STOP_MS = 500,
+    DRAIN_MAX_MS =
+        9000, /* then the hub ends as after a crash, which it bears (contract §7: 10 s) */
+};
+
+struct hub {
+    struct app app;
+    bool migrate;
+    struct recorder *recorder;
+    struct presence_lane *presence;
+    struct shadow_lane *shadow;
+    struct checkpoint_lane *checkpoint;
+    struct http *http;
+    pthread_t starter;
+    bool starter_running;
+    pthread_t database;
+    bool database_running;
+    _Atomic bool stop;
+    int failed_fd; /* written to when the hub cannot go on */
+};
+
+/* ---- the start of the twins, on a thread of its own: it waits for NATS as long as it takes ----
+ */
+
+static void fail(struct hub *hub)
+{
+    uint64_t one = 1;
+    if (write(hub->failed_fd, &one, sizeof one) != sizeof one)
+        abort(); /* an eventfd takes one */
+}
+
+static bool wait_connected(struct hub *hub)
+{
+    while (!atomic_load(&hub->stop) && !bus_connected(hub->app.bus))
+        clock_pause_ms(TICK_MS);
+    return !atomic_load(&hub->stop);
+}
+
+static bool ensure_streams(struct hub *hub)
+{
+    while (wait_connected(hub)) {
+        struct buf report = BUF_INIT;
+        enum bus_status status = streams_ensure(hub->app.bus, hub->app.config, &report);
+        bool later = status == BUS_DISCONNECTED || status == BUS_TIMEOUT;
+        if (status != BUS_OK)
+            log_write(later ? LOG_WARN : LOG_ERROR, "hub.streams_refused", "detail",
+                      buf_cstr(&report), (char *)0);
+        buf_done(&report);
+        if (status == BUS_OK)
+            return true;
+        if (!later) {
+            fail(hub);
+            return false;
+        }
+        clock_pause_ms(TICK_MS);
+    }
+    return false;
+}
+
+static bool load_last(struct hub *hub)
+{
+    while (wait_connected(hub)) {
+        struct buf report = BUF_INIT;
+        int64_t began_ms = clock_mono_ms();
+        enum bus_status status = last_load(hub->app.bus, hub->app.store, &report);
+        if (status == BUS_OK)
+            log_info("hub.twins_loaded", "found", buf_cstr(&report), "ms",
+                     LOG_INT(clock_mono_ms() - began_ms));
+        else
+            log_warn("hub.twins_not_loaded", "detail", buf_cstr(&report));
+        buf_done(&report);
+        if (status == BUS_OK)
+            return true;
+        clock_pause_ms(TICK_MS);
+    }
+    return false;
+}
+
+static bool wait_recovered(struct hub *hub)
+{
+    while (!atomic_load(&hub->stop)) {
+        if (presence_lane_recovered(hub->presence) && shadow_lane_recovered(hub->shadow))
+            return true;
+        clock_pause_ms(TICK_MS / 10);
+    }
+    return false;
+}
+
+static bool start_twins(struct hub *hub)
+{
+    struct app *app = &hub->app;
+    atomic_store(&app->starting, "waiting for NATS");
+    if (!wait_connected(hub))
+        return true;
+    atomic_store(&app->starting, "making sure of the streams");
+    if (!ensure_streams(hub))
+        return true;
+    atomic_store(&app->starting, "reading TWIN_LAST");
+    if (!load_last(hub))
+        return true;
+
+    atomic_store(&app->starting, "reading TWIN_SHADOW");
+    hub->recorder = recorder_new(app->bus, app->config->env, app->config->region);
+    if (!hub->recorder)
+        return false;
+    hub->presence = presence_lane_start(app->config, app->bus, app->store, hub->recorder);
+    hub->shadow = shadow_lane_start(app->config, app->bus, app->store, hub->recorder);
+    if (!hub->presence || !hub->shadow)
+        return false;
+    if (!wait_recovered(hub))
+        return true;
+
+    atomic_store(&app->starting, "folding TWIN_STATE");
+    struct state_lane *state = state_lane_start(app->config, app->bus, app->store, hub->recorder);
+    if (!state)
+        return false;
+    atomic_store(&app->state, state);
+    presence_lane_listen(hub->presence, state);
+    while (!atomic_load(&hub->stop) && !state_lane_hearing(state))
+        clock_pause_ms(TICK_MS / 10);
+    if (atomic_load(&hub->stop))
+        return true;
+    hub->checkpoint = checkpoint_lane_start(app->bus, app->store, hub->recorder, CHECKPOINT_MS);
+    if (!hub->checkpoint)
+        return false;
+    atomic_store(&app->heard_ms, clock_mono_ms());
+    atomic_store(&app->recovered, true);
+    atomic_store(&app->starting, NULL);
+    log_info("hub.ready", "vehicles", LOG_INT(store_count(app->store)));
+    return true;
+}
+
+static void *starter_run(void *closure)
+{
+    struct hub *hub = closure;
+    if (!start_twins(hub)) {
+        log_error("hub.not_started", "detail", "out of memory");
+        fail(hub);
+        return NULL;
+    }
+    while (!atomic_load(&hub->stop)) {
+        struct state_lane *state = atomic_load(&hub->app.state);
+        if (state && state_lane_hearing(state))
+            atomic_store(&hub->app.heard_ms, clock_mono_ms());
+        clock_pause_ms(TICK_MS);
+    }
+    return NULL;
+}
+
+/* ---- the whole ---- */
+
+static bool open_bus(struct hub *hub)
+{
+    const struct config *config = hub->app.config;
+    struct bus_options options = {
+        .url = config->nats.url,
+        .name = "fleethub",
+        .creds_file = config->nats.creds,
+        .tls_ca_file = config->nats.tls.ca,
+        .tls_cert_file = config->nats.tls.cert,
+        .tls_key_file = config->nats.tls.key,
+        .connect_timeout_ms = CONNECT_TIMEOUT_MS,
+    };
+    struct bus_error error;
+    if (bus_open(&options, &hub->app.bus, &error) == BUS_OK)
+        return true;
+    log_error("hub.nats_unusable", "error", error.text);
+    return false;
+}
+
+/* A database at another version is a refusal, and so is one that cannot be migrated. One that is
+ * not there is not: the hub works without, and the record lane waits for it. */
+static enum migrate_status look_at_database(const struct hub *hub, bool first)
+{
+    const struct config *config = hub->app.config;
+    struct buf report = BUF_INIT;
+    enum migrate_status status =
+        hub->migrate ? migrate_run(config->postgres.admin_dsn, config->postgres.dsn, &report)
+                     : migrate_check(config->postgres.dsn, &report);
+    if (status == MIGRATE_REFUSED)
+        log_error("hub.database_refused", "detail", buf_cstr(&report));
+    else if (status == MIGRATE_UNREACHABLE && first)
+        log_warn("hub.database_unreachable", "detail", buf_cstr(&report));
+    else if (status == MIGRATE_OK && hub->migrate)
+        log_info("hub.migrated", "detail", buf_cstr(&report));
+    buf_done(&report);
+    return status;
+}
+
+/* On a thread of its own, when the database was not there at the start. */
+static void *database_run(void *closure)
+{
+    struct hub *hub = closure;
+    enum migrate_status status = MIGRATE_UNREACHABLE;
+    while (!atomic_load(&hub->stop) && status == MIGRATE_UNREACHABLE) {
+        for (int ms = 0; ms < DATABASE_RETRY_MS && !atomic_load(&hub->stop); ms += TICK_MS)
+            clock_pause_ms(TICK_MS);
+        status = look_at_database(hub, false);
+    }
+    if (status == MIGRATE_REFUSED)
+        fail(hub);
+    return NULL;
+}
+
+static bool check_database(struct hub *hub)
+{
+    enum migrate_status status = look_at_database(hub, true);
+    if (status == MIGRATE_UNREACHABLE)
+        hub->database_running = pthread_create(&hub->database, NULL, database_run, hub) == 0;
+    return status == MIGRATE_OK || hub->database_running;
+}
+
+static bool start_http(struct hub *hub)
+{
+    const struct config *config = hub->app.config;
+    char error[256];
+    struct http_options options = {
+        .listen = config->http.listen,
+        .connections_max = (unsigned)config->http.limits.connections,
+        .per_address_max = (unsigned)config->http.limits.per_address,
+        .header_bytes_max = (size_t)config->http.limits.header_bytes,
+        .body_bytes_max = (size_t)config->http.limits.body_bytes,
+        .event_threads = HTTP_EVENT_THREADS,
+        .workers = HTTP_WORKERS,
+        .queue_max = HTTP_QUEUE_MAX,
+        .routes = routes,
+        .route_count = route_count,
+        .app = &hub->app,
+        .viewer = &viewer_all,
+    };
+    metrics_routes(routes, route_count);
+    metrics_build_label("nats_c", bus_library_version());
+    hub->http = http_start(&options, error);
+    if (!hub->http) {
+        log_error("hub.http_not_started", "listen", config->http.listen, "error", error);
+        return false;
+    }
+    log_info("hub.listening", "listen", config->http.listen, "port", LOG_INT(http_port(hub->http)));
+    return true;
+}
+
+static bool start(struct hub *hub)
+{
+    struct app *app = &hub->app;
+    app->store = store_new();
+    if (!app->store || !open_bus(hub) || !check_database(hub))
+        return false;
+    app->record =
+        record_lane_start(&(struct record_lane_options){.config = app->config, .bus = app->bus});
+    app->archive = archive_reader_new(app->config, HTTP_WORKERS);
+    if (!app->record || !app->archive || !start_http(hub))
+        return false;
+    hub->starter_running = pthread_create(&hub->starter, NULL, starter_run, hub) == 0;
+    return hub->starter_running;
+}
+
+/* A drain that hangs on a peer ends like a crash, and loses as little: nothing. */
+static void *drain_watch(void *closure)
+{
+    (void)closure;
+    clock_pause_ms(DRAIN_MAX_MS);
+    log_error("hub.drain_cut_short", "after_ms", LOG_INT(DRAIN_MAX_MS), "detail",
+              "what was not written is made again from the streams at the next start");
+    _exit(0);
+}
+
+static void stop(struct hub *hub)
+{
+    struct app *app = &hub->app;
+    pthread_t watch;
+    if (pthread_create(&watch, NULL, drain_watch, NULL) == 0)
+        pthread_detach(watch);
+    atomic_store(&hub->stop, true);
+    if (hub->starter_running)
+        pthread_join(hub->starter, NULL);
+    if (hub->database_running)
+        pthread_join(hub->database, NULL);
+    http_stop(hub->http, HTTP_STOP_MS);
+    archive_reader_free(app->archive);
+    presence_lane_stop(hub->presence); /* before the feeds: it asks them whether they hear */
+    state_lane_stop(atomic_load(&app->state));
+    shadow_lane_stop(hub->shadow);
+    checkpoint_lane_stop(hub->checkpoint);
+    recorder_free(hub->recorder, RECORDER_STOP_MS);
+    record_lane_stop(app->record, RECORD_STOP_MS);
+    bus_close(app->bus, BUS_STOP_MS);
+    store_free(app->store);
+}
+
+int hub_run(const struct hub_run_options *options)
+{
+    struct hub *hub = calloc(1, sizeof *hub);
+    int result = -1;
+    if (!hub)
+        return -1;
+    hub->app.config = options->config;
+    hub->migrate = options->migrate;
+    hub->failed_fd = eventfd(0, EFD_CLOEXEC);
+    if (hub->failed_fd >= 0 && start(hub)) {
+        struct pollfd wait[] = {{.fd = options->stop_fd, .events = POLLIN},
+                                {.fd = hub->failed_fd, .events = POLLIN}};
+        while (poll(wait, 2, -1) < 0)
+            ; /* interrupted by a signal that means nothing here */
+        result = wait[1].revents ? -1 : 0;
+        log_info("hub.stopping");
+    }
+    stop(hub);
+    if (hub->failed_fd >= 0)
+        close(hub->failed_fd);
+    free(hub);
+    log_info("hub.stopped");
+    return result;
+}
