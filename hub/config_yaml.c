@@ -202,11 +202,11 @@ static void read_value(struct reader *reader, const struct config_key *key, cons
     if (list)
         snprintf(why, sizeof why, "expects a list, found %s", kind_of(node));
     else if (!text)
-        snprintf(why, sizeof why, "expects a %s, found %s", config_type_word(key),
+        snprintf(why, sizeof why, "expects one %s, found %s", config_type_word(key),
                  node->type == YAML_SCALAR_NODE ? "a NUL byte" : kind_of(node));
     else if ((key->type == CONFIG_INTEGER || key->type == CONFIG_REAL) &&
              node->data.scalar.style != YAML_PLAIN_SCALAR_STYLE)
-        snprintf(why, sizeof why, "expects a %s, found quoted text", config_type_word(key));
+        snprintf(why, sizeof why, "expects one %s, found quoted text", config_type_word(key));
     else if (config_value_set(config, key, text, why))
         return;
     config_origin(config, key)->bad = true;
