@@ -5,11 +5,9 @@
 /* Microseconds of a time in nanoseconds, rounded down, and what is left of it. */
 static int64_t us_of(int64_t ns, int16_t *rest_ns)
 {
-    int64_t rest = ns % 1000;
-    if (rest < 0)
-        rest += 1000;
-    *rest_ns = (int16_t)rest;
-    return (ns - rest) / 1000;
+    bool before = ns % 1000 < 0; /* division rounds up there */
+    *rest_ns = (int16_t)(before ? ns % 1000 + 1000 : ns % 1000);
+    return ns / 1000 - before;
 }
 
 /* ---- digests ---- */
