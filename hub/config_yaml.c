@@ -257,12 +257,12 @@ static void read_pair(struct reader *reader, const char *prefix, const yaml_node
     const yaml_node_t *value = node_at(reader, pair->value);
     const char *part = text_of(name_node);
     char name[YAML_NAME_MAX_BYTES];
-    if (!part || strlen(prefix) + strlen(part) + 2 > sizeof name) {
+    int size = part ? snprintf(name, sizeof name, "%s%s", prefix, part) : -1;
+    if (size < 0 || (size_t)size + 1 >= sizeof name) {
         node_error(reader, name_node, "a key must be a short text, found %s",
                    part ? "a long one" : kind_of(name_node));
         return;
     }
-    snprintf(name, sizeof name, "%s%s", prefix, part);
     /* A dot within one part is no way to say two. */
     const struct config_key *key = strchr(part, '.') ? NULL : config_key_find(name, strlen(name));
     bool group = !strchr(part, '.') && config_is_group(name, strlen(name));

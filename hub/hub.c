@@ -1,6 +1,7 @@
 #include "hub/hub.h"
 
 #include "hub/app.h"
+#include "hub/archive.h"
 #include "hub/clock.h"
 #include "hub/last.h"
 #include "hub/log.h"
@@ -280,7 +281,7 @@ static bool start(struct hub *hub)
         return false;
     app->record =
         record_lane_start(&(struct record_lane_options){.config = app->config, .bus = app->bus});
-    app->archive = archive_reader_new(app->config, HTTP_WORKERS);
+    app->archive = archive_reader_new(app->config->postgres.dsn, HTTP_WORKERS);
     if (!app->record || !app->archive || !start_http(hub))
         return false;
     hub->starter_running = pthread_create(&hub->starter, NULL, starter_run, hub) == 0;

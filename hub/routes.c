@@ -15,8 +15,7 @@ const struct http_route routes[] = {
     {"GET", "/v1/vehicles/{vid}/delta", api_vehicle_delta, 0, ""},
     {"GET", "/v1/vehicles/{vid}/state/{type}", api_vehicle_state, 0, ""},
 
-    {"GET", "/v1/events", api_events, ROUTE_BLOCKING,
-     "vid kind type start_time end_time order_by page_size page_token"},
+    {"GET", "/v1/events", api_events, ROUTE_BLOCKING, API_EVENTS_QUERY},
     {"GET", "/v1/events/{id}", api_event, ROUTE_BLOCKING, ""},
 
     {"GET", "/livez", api_livez, ROUTE_OPEN, ""},
