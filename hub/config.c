@@ -52,7 +52,8 @@ static bool count_error(struct config_loading *loading)
     return loading->error_count <= CONFIG_MAX_ERRORS;
 }
 
-static void add_text(struct buf *errors, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void add_text(struct buf *errors, const char *format,
+                                                           va_list args)
 {
     char text[4 * CONFIG_WHY_BYTES];
     size_t size, taken;
