@@ -300,7 +300,8 @@ static size_t schema_object(struct buf *out, size_t depth, size_t first, size_t 
     const char *group = config_keys[first].name;
     size_t i = first;
     indent(out, depth);
-    buf_adds(out, "\"type\": \"object\"");
+    /* A group whose keys are all commented out is a name with nothing behind it. */
+    buf_adds(out, prefix ? "\"type\": [\"object\", \"null\"]" : "\"type\": \"object\"");
     schema_member(out, depth, "additionalProperties", "false");
     schema_member(out, depth, "properties", "{");
     while (i < config_key_count && strncmp(config_keys[i].name, group, prefix) == 0) {
