@@ -509,6 +509,8 @@ done:
     at = skip_space(at);
     if (at != parser->heap + size)
         return fail(parser, DOC_BAD_JSON, at, "something follows the JSON value");
+    parser->offset = size;
+    parser->reason = NULL;
     *root = (struct doc_ref){parser->nodes, parser->heap};
     return DOC_OK;
 }

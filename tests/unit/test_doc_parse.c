@@ -474,6 +474,10 @@ static void doc_refusal_names_the_place(void **state)
         assert_int_equal(doc_parser_offset(parser), cases[i].offset);
         assert_true(strlen(doc_parser_reason(parser)) > 0);
     }
+    /* and an accepted text forgets the refusal before */
+    assert_reads("[]");
+    assert_int_equal(doc_parser_offset(parser), 2);
+    assert_string_equal(doc_parser_reason(parser), "");
 }
 
 static void doc_parser_works_on_after_every_refusal(void **state)
