@@ -16,6 +16,7 @@
 enum {
     ACK_TIMEOUT_MS = 5000,
     NO_RESPONDERS_AFTER_MS = 500, /* unanswered for so long when the server says: nobody there */
+    COUNT_LAG_MS = 1000,
     SWEEP_EVERY_MS = 100,
     DOWN_STEP_MS = 20,
     INBOX_BYTES = 128,
@@ -85,11 +86,15 @@ static void finish(struct bus_outbox *o, uint32_t index, uint32_t generation,
 static enum bus_status overdue(const struct slot *slot, int64_t now_ms, uint64_t connects,
                                bool connected, int64_t nobody_ms)
 {
-    if (!connected || slot->connects != connects)
+    int64_t waited_ms = now_ms - slot->sent_ms;
+    if (!connected)
         return BUS_DISCONNECTED;
-    if (slot->sent_ms <= nobody_ms && now_ms - slot->sent_ms >= NO_RESPONDERS_AFTER_MS)
+    /* the count follows the connection a moment later: what was just sent may belong to it */
+    if (slot->connects != connects && waited_ms >= COUNT_LAG_MS)
         return BUS_DISCONNECTED;
-    if (now_ms - slot->sent_ms >= ACK_TIMEOUT_MS)
+    if (slot->sent_ms <= nobody_ms && waited_ms >= NO_RESPONDERS_AFTER_MS)
+        return BUS_DISCONNECTED;
+    if (waited_ms >= ACK_TIMEOUT_MS)
         return BUS_TIMEOUT;
     return BUS_OK;
 }
