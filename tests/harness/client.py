@@ -12,6 +12,7 @@ import time
 from .process import scaled
 
 READ_BYTES = 256 * 1024
+READER_END_S = 5
 JS_WINDOW = 256  # published and not yet acknowledged
 
 
@@ -75,7 +76,8 @@ class NatsClient:
         if not line.startswith(b"PONG"):
             raise NatsError(f"no PONG after CONNECT: {line!r}")
         self.socket.settimeout(None)
-        threading.Thread(target=self._read, daemon=True).start()
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
         self.inbox = f"_INBOX.{random.getrandbits(64):016x}"
         self._subscribe(self.inbox + ".*", None)
 
@@ -85,6 +87,8 @@ class NatsClient:
             self.socket.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
+        self.reader.join(READER_END_S)
+        self.input.close()
         self.socket.close()
 
     def __enter__(self):

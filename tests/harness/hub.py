@@ -15,6 +15,10 @@ START_TRIES = 5
 PROGRAM = os.environ.get("FLEETHUB_PROGRAM") or os.path.join(BUILD_DIR, "hub", "fleethub")
 
 
+class Unavailable(OSError):
+    """A 503: try again, as its Retry-After says. wait_until does."""
+
+
 class Reply:
     def __init__(self, status, headers, body):
         self.status, self.headers, self.body = status, headers, body
@@ -132,6 +136,8 @@ class Hub:
 
     def json(self, path, **parameters):
         reply = self.get(path, **parameters)
+        if reply.status == 503:
+            raise Unavailable(f"GET {path}: {reply.body[:500]!r}")
         if reply.status != 200:
             raise AssertionError(f"GET {path} {parameters}: {reply.status} {reply.body[:500]!r}")
         return reply.json()

@@ -145,7 +145,8 @@ class Postgres:
     def _ready(self):
         assert self.process.alive(), "PostgreSQL has ended:\n" + self.process.log_tail()
         return subprocess.run(
-            [os.path.join(self.bin, "pg_isready"), "-q", "-h", self.folder, "-d", "postgres"],
+            [os.path.join(self.bin, "pg_isready"), "-q", "-h", self.folder, "-U", self.user,
+             "-d", "postgres"],
             check=False).returncode == 0
 
     def query(self, sql, database=None):

@@ -11,6 +11,7 @@ from .proxy import Proxy
 from .servers import NatsServer, Postgres
 
 FLEETSIM = os.environ.get("FLEETSIM_PROGRAM") or os.path.join(BUILD_DIR, "tools", "fleetsim")
+LOG_LINES = 25
 ENV, REGION = "test", "eu-north"
 
 
@@ -72,7 +73,10 @@ class Stack:
         return sim
 
     def replay(self, path, *words, speed="0"):
-        return self.fleetsim("replay", "--speed", speed, *words, path)
+        """Ends once all of it is archived. States are repeated until the stream has them, so that
+        also the last ones arrive through a link that was cut."""
+        return self.fleetsim("replay", "--speed", speed, "--state-acks", "--wait-acks", "120",
+                             "--wait-archived", "180", *words, path)
 
     def wait_archived(self, timeout=60):
         """Until every event, acknowledgement and record that is in a stream now is committed, as the
@@ -104,7 +108,8 @@ class Stack:
         except AssertionError as error:
             raise AssertionError(f"{error}: {differences[-1:]}") from None
         self.wait_archived(timeout)
-        difference = trace.event_difference(hub.events(kind="event"))
+        records = wait_until(lambda: [hub.events(kind="event")], 10, "the record can be read")[0]
+        difference = trace.event_difference(records)
         if difference:
             raise AssertionError(difference)
 
@@ -127,7 +132,8 @@ class Stack:
             if name.endswith((".log", ".err")):
                 path = os.path.join(self.folder.path, name)
                 with open(path, encoding="utf-8", errors="replace") as log:
-                    lines = log.read().splitlines()[-25:]
+                    lines = [line for line in log.read().splitlines()
+                             if "[INF]" not in line][-LOG_LINES:]
                 print(f"---- {name} ----\n" + "\n".join(line[:400] for line in lines), flush=True)
 
 

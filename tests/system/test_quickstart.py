@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import unittest
 import urllib.request
@@ -16,17 +17,19 @@ PROGRAMS = os.environ.get("FLEETHUB_RELEASE_DIR") or BUILD_DIR
 START_S = 120
 
 
-def processes_of(folder):
-    """Pids of whatever has the folder in its command line or below it its working files."""
+def processes_of(tmp):
+    """Whatever was started with this TMPDIR, however deep: [(pid, command line)]."""
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                environment = file.read().split(b"\0")
             with open(f"/proc/{pid}/cmdline", "rb") as file:
-                line = file.read().decode("utf-8", "replace")
+                line = file.read().decode("utf-8", "replace").replace("\0", " ")
         except OSError:
             continue
-        if folder in line and "quickstart" not in line.split("\0")[1:2]:
-            found.append((int(pid), line.replace("\0", " ")))
+        if b"TMPDIR=" + tmp.encode() in environment:
+            found.append((int(pid), line))
     return found
 
 
@@ -101,7 +104,6 @@ class Quickstart(unittest.TestCase):
         self.expect_nothing_left()
 
     def test_port_that_is_taken_is_refused_by_name(self):
-        import socket
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = str(taken.getsockname()[1])
             result = subprocess.run(
