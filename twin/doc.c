@@ -1,5 +1,7 @@
 #include "twin/doc.h"
 
+#include "twin/doc_lookup.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -299,22 +301,15 @@ static bool objects_equal(struct doc_ref a, struct doc_ref b)
 {
     if (doc_members(a) != doc_members(b))
         return false;
-    /* Usually in the same order: look at the same place first. */
-    struct doc_ref guess = doc_first(b);
-    for (struct doc_ref x = doc_first(a); doc_exists(x); x = doc_next(a, x)) {
-        size_t size, guess_size = 0;
-        const char *name = doc_name(x, &size), *guess_name = "";
-        if (doc_exists(guess))
-            guess_name = doc_name(guess, &guess_size);
-        struct doc_ref y =
-            doc_exists(guess) && size == guess_size && memcmp(name, guess_name, size) == 0
-                ? guess
-                : doc_get(b, name, size);
-        if (!doc_exists(y) || !doc_equal(x, y))
-            return false;
-        guess = doc_next(b, y);
+    struct doc_lookup lookup;
+    bool equal = true;
+    doc_lookup_init(&lookup, b);
+    for (struct doc_ref x = doc_first(a); equal && doc_exists(x); x = doc_next(a, x)) {
+        struct doc_ref y = doc_lookup_get(&lookup, x);
+        equal = doc_exists(y) && doc_equal(x, y);
     }
-    return true;
+    doc_lookup_done(&lookup);
+    return equal;
 }
 
 bool doc_equal(struct doc_ref a, struct doc_ref b)

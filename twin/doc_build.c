@@ -3,6 +3,8 @@
  * right size. */
 #include "twin/doc.h"
 
+#include "twin/doc_lookup.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -145,28 +147,29 @@ static void put_merged(struct sink *sink, struct doc_ref target, struct doc_ref 
         return;
     }
     uint32_t index = put_node(sink, patch, named), members = 0;
-    if (doc_is(target, DOC_OBJECT)) {
-        for (struct doc_ref m = doc_first(target); doc_exists(m); m = doc_next(target, m)) {
-            size_t size;
-            const char *name = doc_name(m, &size);
-            struct doc_ref change = doc_get(patch, name, size);
-            if (doc_is(change, DOC_NULL))
-                continue;
-            if (doc_exists(change))
-                put_merged(sink, m, change, true);
-            else
-                put_tree(sink, m, true);
-            members++;
-        }
+    struct doc_lookup old, changes;
+    doc_lookup_init(&old, target);
+    doc_lookup_init(&changes, patch);
+    struct doc_ref m =
+        doc_is(target, DOC_OBJECT) ? doc_first(target) : (struct doc_ref){NULL, NULL};
+    for (; doc_exists(m); m = doc_next(target, m)) {
+        struct doc_ref change = doc_lookup_get(&changes, m);
+        if (doc_is(change, DOC_NULL))
+            continue;
+        if (doc_exists(change))
+            put_merged(sink, m, change, true);
+        else
+            put_tree(sink, m, true);
+        members++;
     }
-    for (struct doc_ref m = doc_first(patch); doc_exists(m); m = doc_next(patch, m)) {
-        size_t size;
-        const char *name = doc_name(m, &size);
-        if (doc_is(m, DOC_NULL) || doc_exists(doc_get(target, name, size)))
+    for (m = doc_first(patch); doc_exists(m); m = doc_next(patch, m)) {
+        if (doc_is(m, DOC_NULL) || doc_exists(doc_lookup_get(&old, m)))
             continue;
         put_merged(sink, (struct doc_ref){NULL, NULL}, m, true);
         members++;
     }
+    doc_lookup_done(&old);
+    doc_lookup_done(&changes);
     close_box(sink, index, members);
 }
 
@@ -188,14 +191,15 @@ static bool matches(struct doc_ref desired, struct doc_ref reported)
 {
     if (!doc_is(desired, DOC_OBJECT) || !doc_is(reported, DOC_OBJECT))
         return doc_equal(desired, reported);
-    for (struct doc_ref m = doc_first(desired); doc_exists(m); m = doc_next(desired, m)) {
-        size_t size;
-        const char *name = doc_name(m, &size);
-        struct doc_ref other = doc_get(reported, name, size);
-        if (!doc_exists(other) || !matches(m, other))
-            return false;
+    struct doc_lookup lookup;
+    bool all = true;
+    doc_lookup_init(&lookup, reported);
+    for (struct doc_ref m = doc_first(desired); all && doc_exists(m); m = doc_next(desired, m)) {
+        struct doc_ref other = doc_lookup_get(&lookup, m);
+        all = doc_exists(other) && matches(m, other);
     }
-    return true;
+    doc_lookup_done(&lookup);
+    return all;
 }
 
 static void put_difference(struct sink *sink, struct doc_ref desired, struct doc_ref reported,
@@ -206,15 +210,16 @@ static void put_difference(struct sink *sink, struct doc_ref desired, struct doc
         return;
     }
     uint32_t index = put_node(sink, desired, named), members = 0;
+    struct doc_lookup lookup;
+    doc_lookup_init(&lookup, reported);
     for (struct doc_ref m = doc_first(desired); doc_exists(m); m = doc_next(desired, m)) {
-        size_t size;
-        const char *name = doc_name(m, &size);
-        struct doc_ref other = doc_get(reported, name, size);
+        struct doc_ref other = doc_lookup_get(&lookup, m);
         if (doc_exists(other) && matches(m, other))
             continue;
         put_difference(sink, m, other, true);
         members++;
     }
+    doc_lookup_done(&lookup);
     close_box(sink, index, members);
 }
 

@@ -286,6 +286,41 @@ static void doc_operations_work_at_the_greatest_depth(void **state)
     free(one), free(two), free(apart), free(both), free(same);
 }
 
+/* An object of `members` members, from the first to the last or from the last to the first. */
+static struct doc *wide(unsigned members, bool backwards, unsigned value)
+{
+    struct buf buf = BUF_INIT;
+    for (unsigned i = 0; i < members; i++)
+        buf_addf(&buf, "%s\"%05u\":%u", i ? "," : "{", backwards ? members - 1 - i : i, value);
+    buf_addc(&buf, '}');
+    struct doc *doc = doc_of_bytes(buf.data, buf.size_bytes);
+    buf_done(&buf);
+    return doc;
+}
+
+static void assert_wide_operations(unsigned members)
+{
+    struct doc *a = wide(members, false, 1), *b = wide(members, true, 1);
+    struct doc *c = wide(members, true, 2), *merge = doc_merge(doc_root(a), doc_root(c));
+    struct doc *apart = doc_delta(doc_root(a), doc_root(c));
+    struct doc *same = doc_delta(doc_root(a), doc_root(b));
+    assert_true(doc_equal(doc_root(a), doc_root(b)));
+    assert_false(doc_equal(doc_root(a), doc_root(c)));
+    assert_true(doc_equal(doc_root(merge), doc_root(c)));
+    assert_true(doc_equal(doc_root(apart), doc_root(a)));
+    assert_int_equal(doc_members(doc_root(same)), 0);
+    free(a), free(b), free(c), free(merge), free(apart), free(same);
+}
+
+/* In the time of the square of its members, the last would take minutes. */
+static void doc_operations_on_objects_in_opposite_order_do_not_take_the_square(void **state)
+{
+    (void)state;
+    for (unsigned members = 1; members <= 40; members++)
+        assert_wide_operations(members);
+    assert_wide_operations(60000);
+}
+
 /* ---- memory ---- */
 
 struct pair {
@@ -339,6 +374,31 @@ static void doc_each_operation_is_one_allocation_that_may_fail(void **state)
     free(pair.b);
 }
 
+/* Finding the members of large objects is only slower without memory. */
+static void doc_comparing_large_objects_needs_no_memory(void **state)
+{
+    (void)state;
+    struct doc *a = wide(200, false, 1), *b = wide(200, true, 1), *c = wide(200, true, 2);
+    fault_arm(1, FAULT_FROM_THEN);
+    assert_true(doc_equal(doc_root(a), doc_root(b)));
+    assert_false(doc_equal(doc_root(a), doc_root(c)));
+    assert_true(fault_disarm());
+    unsigned lost = 0;
+    bool hit = true;
+    for (unsigned nth = 1; hit; nth++) { /* and of a delta's allocations it is one that counts */
+        fault_arm(nth, FAULT_ONCE);
+        struct doc *same = doc_delta(doc_root(a), doc_root(b));
+        hit = fault_disarm();
+        lost += same == NULL;
+        assert_true(!same || doc_members(doc_root(same)) == 0);
+        free(same);
+    }
+    assert_int_equal(lost, 1);
+    free(a);
+    free(b);
+    free(c);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -351,6 +411,8 @@ int main(void)
         cmocka_unit_test(doc_without_nulls_drops_null_members_and_keeps_null_elements),
         cmocka_unit_test(doc_delta_is_the_part_of_desired_that_reported_does_not_match),
         cmocka_unit_test(doc_operations_work_at_the_greatest_depth),
+        cmocka_unit_test(doc_operations_on_objects_in_opposite_order_do_not_take_the_square),
+        cmocka_unit_test(doc_comparing_large_objects_needs_no_memory),
         cmocka_unit_test(doc_each_operation_is_one_allocation_that_may_fail),
     };
     return cmocka_run_group_tests_name("doc_build", tests, NULL, NULL);
