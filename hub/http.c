@@ -207,21 +207,6 @@ static enum MHD_Result note_header(void *closure, enum MHD_ValueKind kind, const
     return MHD_YES;
 }
 
-static void note_remote(struct exchange *x)
-{
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    if (!info || !info->client_addr)
-        return;
-    const struct sockaddr *address = info->client_addr;
-    const void *bytes =
-        address->sa_family == AF_INET6
-            ? (const void *)&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr
-            : (const void *)&((const struct sockaddr_in *)(const void *)address)->sin_addr;
-    if (!inet_ntop(address->sa_family, bytes, x->remote, sizeof x->remote))
-        x->remote[0] = '\0';
-}
-
 /* The header is complete. */
 static enum MHD_Result begin(struct exchange *x, const char *method)
 {
@@ -232,7 +217,6 @@ static enum MHD_Result begin(struct exchange *x, const char *method)
         MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
     x->head.header_bytes = info ? info->header_size : 0;
     MHD_get_connection_values(x->connection, MHD_HEADER_KIND, note_header, x);
-    note_remote(x);
     exchange_judge(x, &http->rules, method);
     if (x->refused && x->has_body && !exchange_discards(x)) {
         x->close = true;
@@ -270,14 +254,75 @@ static enum MHD_Result on_request(void *closure, struct MHD_Connection *connecti
     return send_reply(x);
 }
 
+/* ---- connections ---- */
+
+/* What is made once for all requests of a connection. */
+struct link {
+    struct exchange *spare; /* memory for the next request */
+    char remote[INET6_ADDRSTRLEN];
+};
+
+static struct link *link_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info ? info->socket_context : NULL;
+}
+
+static void note_remote(struct MHD_Connection *connection, struct link *link)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    if (!info || !info->client_addr)
+        return;
+    struct sockaddr_in6 ipv6;
+    struct sockaddr_in ipv4;
+    if (info->client_addr->sa_family == AF_INET6) {
+        memcpy(&ipv6, info->client_addr, sizeof ipv6);
+        inet_ntop(AF_INET6, &ipv6.sin6_addr, link->remote, sizeof link->remote);
+    } else if (info->client_addr->sa_family == AF_INET) {
+        memcpy(&ipv4, info->client_addr, sizeof ipv4);
+        inet_ntop(AF_INET, &ipv4.sin_addr, link->remote, sizeof link->remote);
+    }
+}
+
+/* Without memory a connection has no link: its requests get by. */
+static void on_connection(void *closure, struct MHD_Connection *connection, void **context,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    (void)closure;
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        metrics_move(METRIC_HTTP_OPEN, 0, 1);
+        struct link *link = calloc(1, sizeof *link);
+        if (link)
+            note_remote(connection, link);
+        *context = link;
+        return;
+    }
+    metrics_move(METRIC_HTTP_OPEN, 0, -1);
+    struct link *link = *context;
+    if (link)
+        exchange_free(link->spare);
+    free(link);
+    *context = NULL;
+}
+
 static void *on_request_line(void *closure, const char *target, struct MHD_Connection *connection)
 {
     struct http *http = closure;
-    struct exchange *x = exchange_new(&http->rules, target);
-    if (x) {
-        x->http = http;
-        x->connection = connection;
+    struct link *link = link_of(connection);
+    struct exchange *spare = NULL;
+    if (link) {
+        spare = link->spare;
+        link->spare = NULL;
     }
+    struct exchange *x = exchange_new(&http->rules, spare, target);
+    if (!x)
+        return NULL;
+    x->http = http;
+    x->connection = connection;
+    if (link)
+        x->request.remote = link->remote;
     return x;
 }
 
@@ -286,26 +331,22 @@ static void on_completed(void *closure, struct MHD_Connection *connection, void 
 {
     struct http *http = closure;
     struct exchange *x = *request;
-    (void)connection;
+    struct link *link = link_of(connection);
     (void)why;
     if (!x)
         return;
-    if (x->counted && atomic_fetch_sub(&http->running, 1) == 1 && atomic_load(&http->draining)) {
+    *request = NULL;
+    bool counted = x->counted;
+    exchange_end(x);
+    if (link && !link->spare)
+        link->spare = x;
+    else
+        exchange_free(x);
+    if (counted && atomic_fetch_sub(&http->running, 1) == 1 && atomic_load(&http->draining)) {
         pthread_mutex_lock(&http->lock);
         pthread_cond_signal(&http->idle);
         pthread_mutex_unlock(&http->lock);
     }
-    exchange_free(x);
-    *request = NULL;
-}
-
-static void on_connection(void *closure, struct MHD_Connection *connection, void **context,
-                          enum MHD_ConnectionNotificationCode what)
-{
-    (void)closure;
-    (void)connection;
-    (void)context;
-    metrics_move(METRIC_HTTP_OPEN, 0, what == MHD_CONNECTION_NOTIFY_STARTED ? 1 : -1);
 }
 
 /* The library would decode the path and the arguments; http_uri.c does it, and strictly. */
@@ -341,8 +382,10 @@ static bool start_daemon(struct http *http, const struct http_options *options, 
 {
     unsigned threads = options->event_threads ? options->event_threads : 1;
     unsigned connections = options->connections_max > threads ? options->connections_max : threads;
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
-                     (is_ipv6 ? (unsigned)MHD_USE_IPv6 : 0);
+    /* TURBO reads until there is nothing left. Without it, what a client sent right before it left
+     * is the last thing that is noticed of it, and the connection lingers until its timeout. */
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME |
+                     MHD_USE_ERROR_LOG | (is_ipv6 ? (unsigned)MHD_USE_IPv6 : 0);
     sigset_t all, before;
     sigfillset(&all); /* signals belong to the main thread */
     pthread_sigmask(SIG_SETMASK, &all, &before);

@@ -56,13 +56,24 @@ static bool request_id_valid(const char *id)
 
 /* ---- the request ---- */
 
-struct exchange *exchange_new(const struct exchange_rules *rules, const char *target)
+enum { TEXT_LEAST_BYTES = 256 }; /* so that the memory of most requests serves the next one */
+
+struct exchange *exchange_new(const struct exchange_rules *rules, struct exchange *spare,
+                              const char *target)
 {
     size_t size = strlen(target) + 1;
-    struct exchange *x = malloc(sizeof *x + 2 * size);
-    if (!x)
-        return NULL;
+    size_t room_bytes = 2 * size > TEXT_LEAST_BYTES ? 2 * size : TEXT_LEAST_BYTES;
+    struct exchange *x = spare;
+    if (!x || x->room_bytes < room_bytes) {
+        free(spare);
+        x = malloc(sizeof *x + room_bytes);
+        if (!x)
+            return NULL;
+    } else {
+        room_bytes = x->room_bytes;
+    }
     memset(x, 0, sizeof *x);
+    x->room_bytes = room_bytes;
     memcpy(x->text, target, size);
     memcpy(x->text + size, target, size);
     x->text[size + strcspn(target, "?")] = '\0'; /* a query may hold a token: never shown */
@@ -77,7 +88,7 @@ struct exchange *exchange_new(const struct exchange_rules *rules, const char *ta
         .accept = "",
         .body = "",
         .request_id = x->request_id,
-        .remote = x->remote,
+        .remote = "",
         .impl = x,
     };
     x->reply.status = 200;
@@ -85,13 +96,15 @@ struct exchange *exchange_new(const struct exchange_rules *rules, const char *ta
     return x;
 }
 
-void exchange_free(struct exchange *x)
+void exchange_end(struct exchange *x)
 {
-    if (!x)
-        return;
     buf_done(&x->reply.body);
     buf_done(&x->reply.headers);
     buf_done(&x->body);
+}
+
+void exchange_free(struct exchange *x)
+{
     free(x);
 }
 
@@ -446,6 +459,6 @@ void exchange_account(const struct exchange *x)
         return;
     log_write(level, "http.request", "method", x->is_head ? "HEAD" : x->request.method, "path",
               x->request.path, "status", LOG_INT(status), "us",
-              LOG_INT((exchange_clock_ns() - x->started_ns) / 1000), "remote", x->remote,
+              LOG_INT((exchange_clock_ns() - x->started_ns) / 1000), "remote", x->request.remote,
               "request_id", x->request_id, (char *)0);
 }

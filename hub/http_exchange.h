@@ -67,8 +67,8 @@ struct exchange {
     bool counted; /* among the requests that http_stop waits for */
     int64_t started_ns;
     char request_id[HTTP_REQUEST_ID_BYTES];
-    char remote[HTTP_REMOTE_BYTES];
-    char text[]; /* the target, taken apart in place, and the decoded path */
+    size_t room_bytes; /* of `text` */
+    char text[];       /* the target, taken apart in place, and the decoded path */
 };
 
 /* The bounds and the table that requests are judged by. */
@@ -80,9 +80,13 @@ struct exchange_rules {
     const struct viewer *viewer;
 };
 
-/* NULL when there is no memory. `target` is copied. */
-struct exchange *exchange_new(const struct exchange_rules *rules, const char *target);
-void exchange_free(struct exchange *x);
+/* A new exchange, in the memory of an ended one where that is given and large enough; `spare` is
+ * taken over either way. NULL when there is no memory. `target` is copied. */
+struct exchange *exchange_new(const struct exchange_rules *rules, struct exchange *spare,
+                              const char *target);
+/* Releases what it holds, but not its own memory. */
+void exchange_end(struct exchange *x);
+void exchange_free(struct exchange *x); /* an ended one */
 
 /* Finds the route and refuses what no handler should see. */
 void exchange_judge(struct exchange *x, const struct exchange_rules *rules, const char *method);
