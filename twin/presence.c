@@ -12,9 +12,11 @@ const char *presence_name(enum presence_status status)
 
 struct presence presence_heard(struct presence was, int64_t received_ns)
 {
-    /* Streams are read side by side: what was received earlier may be read later. */
-    if (was.last_seen_ns == TIMESTAMP_NONE || received_ns > was.last_seen_ns)
-        was.last_seen_ns = received_ns;
+    /* Streams are read side by side, and again after a restart: what was received no later than
+     * what is known already says nothing new, neither of the vehicle nor of its silence since. */
+    if (was.last_seen_ns != TIMESTAMP_NONE && received_ns <= was.last_seen_ns)
+        return was;
+    was.last_seen_ns = received_ns;
     if (was.status != PRESENCE_ONLINE) {
         was.status = PRESENCE_ONLINE;
         was.since_ns = received_ns;

@@ -114,7 +114,8 @@ struct presence {
 struct presence_limits {
     int64_t stale_after_ns, offline_after_ns;
 };
-/* A message of the vehicle was accepted at `received_ns`. */
+/* A message of the vehicle was accepted at `received_ns`. One received no later than the last that
+ * is known changes nothing: it is read late, or read again. */
 struct presence presence_heard(struct presence was, int64_t received_ns);
 /* Time passes. Silence counts only from `hearing_since_ns` on: the instant from which the hub is
  * connected and up to date; TIMESTAMP_NONE while it is not (then nothing ages). */
