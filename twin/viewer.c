@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-enum { PART_NAME_MAX = 512 }; /* longer names match only patterns that end in `>` before that */
-
 static const struct viewer_scope scope_all = {{false, NULL, 0}, {false, NULL, 0}};
 const struct viewer viewer_all = {"local", &scope_all, 1, {false, NULL, 0}};
 
@@ -22,11 +20,9 @@ bool subject_pattern_matches(const char *pattern, const char *subject, size_t si
         const char *pattern_dot = strchr(pattern, '.');
         size_t pattern_size = pattern_dot ? (size_t)(pattern_dot - pattern) : strlen(pattern);
         if (pattern_size == 1 && *pattern == '>')
-            return subject < end;
-        const char *dot = subject < end ? memchr(subject, '.', (size_t)(end - subject)) : NULL;
+            return true;
+        const char *dot = memchr(subject, '.', (size_t)(end - subject));
         size_t token_size = (size_t)((dot ? dot : end) - subject);
-        if (token_size == 0)
-            return false;
         bool any = pattern_size == 1 && *pattern == '*';
         if (!any && (pattern_size != token_size || memcmp(pattern, subject, token_size) != 0))
             return false;
@@ -37,10 +33,27 @@ bool subject_pattern_matches(const char *pattern, const char *subject, size_t si
     }
 }
 
-static bool any_subject(const struct viewer_patterns *patterns, const char *name, size_t size)
+/* The same for a part's name in its two pieces, so that a name of any length needs no room. */
+static bool part_pattern_matches(const char *pattern, const char *part, const char *rest,
+                                 size_t rest_size)
+{
+    if (!rest)
+        return subject_pattern_matches(pattern, part, strlen(part));
+    if (strcmp(pattern, ">") == 0)
+        return true;
+    const char *dot = strchr(pattern, '.');
+    size_t first = dot ? (size_t)(dot - pattern) : 0;
+    bool any = first == 1 && *pattern == '*';
+    if (!dot || (!any && (strlen(part) != first || memcmp(pattern, part, first) != 0)))
+        return false;
+    return subject_pattern_matches(dot + 1, rest, rest_size);
+}
+
+static bool any_part(const struct viewer_patterns *patterns, const char *part, const char *rest,
+                     size_t rest_size)
 {
     for (size_t i = 0; i < patterns->count; i++)
-        if (subject_pattern_matches(patterns->patterns[i], name, size))
+        if (part_pattern_matches(patterns->patterns[i], part, rest, rest_size))
             return true;
     return false;
 }
@@ -76,22 +89,12 @@ bool viewer_sees_vehicle(const struct viewer *viewer, const char *vid)
 bool viewer_sees_part(const struct viewer *viewer, const char *vid, const char *part,
                       const char *rest, size_t rest_size)
 {
-    char name[PART_NAME_MAX];
-    size_t size = strlen(part);
-    memcpy(name, part, size);
-    if (rest_size > 0) {
-        name[size++] = '.';
-        size_t room = sizeof name - size;
-        size_t used = rest_size < room ? rest_size : room;
-        memcpy(name + size, rest, used);
-        size += used;
-    }
-    if (any_subject(&viewer->deny, name, size))
+    if (any_part(&viewer->deny, part, rest, rest_size))
         return false;
     for (size_t i = 0; i < viewer->scope_count; i++) {
         const struct viewer_scope *scope = &viewer->scopes[i];
         if (scope_has_vehicle(scope, vid) &&
-            (!scope->allow.given || any_subject(&scope->allow, name, size)))
+            (!scope->allow.given || any_part(&scope->allow, part, rest, rest_size)))
             return true;
     }
     return false;

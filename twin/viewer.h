@@ -40,11 +40,13 @@ extern const struct viewer viewer_all;
 /* True where nothing at all is hidden from it. */
 bool viewer_sees_everything(const struct viewer *viewer);
 bool viewer_sees_vehicle(const struct viewer *viewer, const char *vid);
-/* Two pieces of a part's name, joined by a dot; `rest` of size 0 for a part without one. */
+/* Two pieces of a part's name, as if joined by a dot; `rest` NULL for a part without one. A
+ * member's name may be empty or hold dots at its ends: each run between dots is a token, an empty
+ * one too, so that no name slips past a pattern. */
 bool viewer_sees_part(const struct viewer *viewer, const char *vid, const char *part,
                       const char *rest, size_t rest_size);
 
-/* Building blocks, also of the access lane. */
+/* Building blocks, also of the access lane. A token may be empty: JSON names are not subjects. */
 bool vehicle_pattern_matches(const char *pattern, const char *vid);
 bool subject_pattern_matches(const char *pattern, const char *subject, size_t size);
 
