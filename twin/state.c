@@ -71,7 +71,9 @@ enum outcome version_judge(const struct state *have, const struct version *fresh
 
 int64_t clock_believed(int64_t timestamp_ns, int64_t received_ns, int64_t max_skew_ns, bool *skewed)
 {
-    bool ahead = timestamp_ns > received_ns && timestamp_ns - received_ns > max_skew_ns;
+    /* Unsigned, because the distance of two instants may need all 64 bits. */
+    bool ahead = timestamp_ns > received_ns &&
+                 (uint64_t)timestamp_ns - (uint64_t)received_ns > (uint64_t)max_skew_ns;
     *skewed = timestamp_ns < earliest_believed_ns || ahead;
     return *skewed ? received_ns : timestamp_ns;
 }
