@@ -34,7 +34,12 @@ struct epoch *epoch_new(void)
     struct epoch *epoch = aligned_alloc(CACHE_LINE, sizeof *epoch);
     if (!epoch)
         return NULL;
-    *epoch = (struct epoch){.now = 1};
+    *epoch = (struct epoch){.now = 1, .capacity = FIRST_RETIRED};
+    epoch->retired = malloc(FIRST_RETIRED * sizeof *epoch->retired);
+    if (!epoch->retired) {
+        free(epoch);
+        return NULL;
+    }
     return epoch;
 }
 
@@ -69,24 +74,31 @@ void epoch_leave(struct epoch *epoch, size_t place)
     atomic_store(&epoch->places[place].inside, 0);
 }
 
+static void move_to_front(struct epoch *epoch)
+{
+    for (size_t i = 0; i < epoch->count; i++)
+        epoch->retired[i] = epoch->retired[epoch->first + i];
+    epoch->first = 0;
+}
+
 /* Room for one more at the end of the queue. */
 static int make_room(struct epoch *epoch)
 {
     if (epoch->first + epoch->count < epoch->capacity)
         return 1;
     if (epoch->first > epoch->capacity / 2) {
-        for (size_t i = 0; i < epoch->count; i++)
-            epoch->retired[i] = epoch->retired[epoch->first + i];
-        epoch->first = 0;
+        move_to_front(epoch);
         return 1;
     }
-    size_t capacity = epoch->capacity ? epoch->capacity * 2 : FIRST_RETIRED;
+    size_t capacity = epoch->capacity * 2;
     struct retired *retired = realloc(epoch->retired, capacity * sizeof *retired);
-    if (!retired)
-        return 0;
-    epoch->retired = retired;
-    epoch->capacity = capacity;
-    return 1;
+    if (retired) {
+        epoch->retired = retired;
+        epoch->capacity = capacity;
+    } else if (epoch->first > 0) { /* no memory: what little room there is at the front */
+        move_to_front(epoch);
+    }
+    return epoch->first + epoch->count < epoch->capacity;
 }
 
 void epoch_retire(struct epoch *epoch, const void *block)
