@@ -1,7 +1,7 @@
 /*
  * bus: the NATS connection and JetStream, in the hub's own types. The files bus*.c alone include
- * nats.h: bus.c is the connection, bus_streams.c the streams, bus_consumer.c reading, bus_store.c
- * and bus_outbox.c publishing.
+ * nats.h: bus.c and bus_connect.c are the connection, bus_streams.c the streams, bus_consumer.c and
+ * bus_next.c reading, bus_store.c and bus_outbox.c publishing.
  *
  * KV buckets are plain streams here (`KV_<bucket>`, subjects `$KV.<bucket>.>`): a key is read and
  * written by its subject, a compare-and-set is a publish with the expected last sequence of that
@@ -50,7 +50,8 @@ struct bus_options {
  * BUS_ERROR only for options that can never work. */
 enum bus_status bus_open(const struct bus_options *options, struct bus **bus,
                          struct bus_error *error);
-/* Flushes what was published (bounded by timeout_ms) and closes. All consumers are closed before. */
+/* Flushes what was published (bounded by timeout_ms) and closes. All consumers are closed before.
+ */
 void bus_close(struct bus *bus, int timeout_ms);
 bool bus_connected(const struct bus *bus);
 /* Counts connections made: it grows by one with each (re)connect. */
@@ -62,15 +63,15 @@ enum bus_discard { BUS_DISCARD_OLD, BUS_DISCARD_NEW };
 
 struct bus_stream_spec {
     const char *name;
-    const char *subject;      /* one subject each is all that contract §3 needs */
+    const char *subject; /* one subject each is all that contract §3 needs */
     enum bus_discard discard;
-    int64_t max_bytes;        /* 0: no bound */
-    int64_t max_age_ns;       /* 0: for good */
-    int64_t duplicate_ns;     /* window of Nats-Msg-Id; 0: the server's default */
-    int64_t max_per_subject;  /* KV history; 0: no bound */
-    int32_t max_msg_bytes;    /* 0: no bound */
+    int64_t max_bytes;       /* 0: no bound */
+    int64_t max_age_ns;      /* 0: for good */
+    int64_t duplicate_ns;    /* window of Nats-Msg-Id; 0: the server's default */
+    int64_t max_per_subject; /* KV history; 0: no bound */
+    int32_t max_msg_bytes;   /* 0: no bound */
     int replicas;
-    bool kv;                  /* a KV bucket: deletes denied, direct reads allowed */
+    bool kv; /* a KV bucket: deletes denied, direct reads allowed */
 };
 
 struct bus_stream_info {
@@ -161,8 +162,8 @@ struct bus_store {
     const char *subject;
     const void *data;
     size_t size;
-    const char *msg_id;                /* Nats-Msg-Id, NULL for none */
-    uint64_t expected_last_of_subject; /* BUS_ANY_SEQ: no expectation; 0: none there yet */
+    const char *msg_id;                     /* Nats-Msg-Id, NULL for none */
+    uint64_t expected_last_of_subject;      /* BUS_ANY_SEQ: no expectation; 0: none there yet */
     const char *header_name, *header_value; /* one more header, NULL for none */
 };
 /* Publishes and waits for the stream's acknowledgement. */
