@@ -130,7 +130,7 @@ static void check_refused(enum refusal refusal, const struct envelope *envelope,
                 "a mismatch is one");
         break;
     default:
-        require(refusal < REFUSAL_COUNT && refusal != REFUSAL_NOT_REGISTERED,
+        require((int)refusal < (int)REFUSAL_COUNT && refusal != REFUSAL_NOT_REGISTERED,
                 "a refusal is one of the envelope's");
     }
 }
