@@ -480,6 +480,15 @@ static void doc_refusal_names_the_place(void **state)
     assert_string_equal(doc_parser_reason(parser), "");
 }
 
+static void doc_parser_that_is_none_may_be_freed(void **state)
+{
+    (void)state;
+    struct doc_parser *one = doc_parser_new(), *two = NULL;
+    assert_non_null(one);
+    doc_parser_free(one); /* never used */
+    doc_parser_free(two);
+}
+
 static void doc_parser_works_on_after_every_refusal(void **state)
 {
     (void)state;
@@ -548,6 +557,7 @@ int main(void)
         cmocka_unit_test(doc_member_names_are_bounded),
         cmocka_unit_test(doc_truncated_at_every_byte_is_refused),
         cmocka_unit_test(doc_refusal_names_the_place),
+        cmocka_unit_test(doc_parser_that_is_none_may_be_freed),
         cmocka_unit_test(doc_parser_works_on_after_every_refusal),
         cmocka_unit_test(doc_out_of_memory_anywhere_is_told_and_survived),
     };
