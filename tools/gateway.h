@@ -38,8 +38,9 @@
 #define GATEWAY_REFUSED_PAUSE_NS (1 * NS_PER_S)
 #define GATEWAY_ARCHIVE_TIMEOUT_NS (10 * NS_PER_S)
 #define GATEWAY_ARCHIVE_TIMEOUT_MAX_NS (80 * NS_PER_S)
-#define GATEWAY_SILENT_NS (5 * NS_PER_S) /* `archived` comes every second; after this it is gone   \
-                                          */
+#define GATEWAY_SILENT_NS                                                                          \
+    (5 * NS_PER_S) /* `archived` comes every second; after this it is gone                         \
+                    */
 enum {
     GATEWAY_KEPT_MAX = 1000000, /* beyond it gateway_room is false */
     GATEWAY_WINDOW = 2048,      /* unanswered at a time; the rest is queued */

@@ -388,6 +388,17 @@ static bool tell_report(struct run *run)
     return ok;
 }
 
+static void tell_shortcomings(struct run *run, bool archived)
+{
+    if (gateway_unacknowledged(run->gateway) > 0)
+        fprintf(stderr, "fleetsim: %zu messages were acknowledged by no stream\n",
+                gateway_unacknowledged(run->gateway));
+    if (run->shadow && !shadow_settled(run->shadow))
+        fprintf(stderr, "fleetsim: not all of reported was acknowledged by KV_TWIN_SHADOW\n");
+    if (!archived)
+        fprintf(stderr, "fleetsim: %zu events are not archived\n", gateway_kept(run->gateway));
+}
+
 int run_end(struct run *run)
 {
     bool acknowledged, archived = true;
@@ -408,6 +419,7 @@ int run_end(struct run *run)
         archived = wait_for(run, all_archived, run->options->wait_archived_s);
     run->report.ended_mono_ns = pace_mono_ns();
     ended(run);
+    tell_shortcomings(run, archived);
     if (!tell_report(run))
         return EXIT_FAILED;
     if (!archived)
