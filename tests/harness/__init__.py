@@ -3,6 +3,7 @@ client, the recorded flights. Python's standard library alone."""
 
 from .case import StackCase
 from .client import NatsClient, NatsError
+from .faults import FaultCase
 from .hub import Hub, Reply
 from .process import Process, TempFolder, free_port, scaled, stop_all, wait_until
 from .proxy import Proxy
@@ -11,7 +12,7 @@ from .stack import Stack
 from .trace import OWN_TRACES, Trace, envelope, find_trace, timestamp
 
 __all__ = [
-    "Hub", "NatsClient", "NatsError", "NatsServer", "OWN_TRACES", "Postgres", "Process", "Proxy",
-    "Reply", "Stack", "StackCase", "TempFolder", "Trace", "envelope", "find_trace", "free_port", "scaled",
-    "stop_all", "timestamp", "wait_until",
+    "FaultCase", "Hub", "NatsClient", "NatsError", "NatsServer", "OWN_TRACES", "Postgres",
+    "Process", "Proxy", "Reply", "Stack", "StackCase", "TempFolder", "Trace", "envelope",
+    "find_trace", "free_port", "scaled", "stop_all", "timestamp", "wait_until",
 ]
