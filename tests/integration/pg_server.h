@@ -36,7 +36,7 @@ void pg_server_done(struct pg_server *server);
 
 /* A connection of the test's own; NULL where there is none to be had now. */
 struct pg *pg_server_connect(const struct pg_server *server);
-/* One value that is a bigint; fails the test where the statement fails. */
+/* One value that is an integer, 0 for null or no row; fails the test where the statement fails. */
 int64_t pg_server_int(struct pg *pg, const char *sql);
 /* One value that is a text, NUL-terminated in `text`; "" for null or no row. */
 void pg_server_text(struct pg *pg, const char *sql, char *text, size_t text_bytes);
