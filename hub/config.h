@@ -73,6 +73,9 @@ struct config {
         int64_t max_clock_skew_s;
     } vehicles;
     struct {
+        int checkpoint_s;
+    } twins;
+    struct {
         double stale_after_s, offline_after_s;
     } presence;
     struct {

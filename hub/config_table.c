@@ -109,6 +109,9 @@ const struct config_key config_keys[] = {
     NUMBER(vehicles.max_clock_skew_s, CONFIG_AGE, "300", 1, 365 * DAYS,
            .help = "How far a vehicle's clock may be ahead before the broker's time replaces it."),
 
+    NUMBER(twins.checkpoint_s, CONFIG_AGE, "30", 1, 1 * DAYS,
+           .help = "Time between two writings of what changed to TWIN_LAST."),
+
     NUMBER(presence.stale_after_s, CONFIG_DURATION, "10", 0.1, 365 * DAYS, .reloadable = true,
            .help = "Silence after which a vehicle is stale."),
     NUMBER(presence.offline_after_s, CONFIG_DURATION, "60", 0.1, 365 * DAYS, .reloadable = true,

@@ -23,7 +23,6 @@
 
 enum {
     TICK_MS = 100,
-    CHECKPOINT_MS = 30000,
     CONNECT_TIMEOUT_MS = 2000,
     DATABASE_RETRY_MS = 1000,
     HTTP_EVENT_THREADS = 2,
@@ -154,7 +153,8 @@ static bool start_twins(struct hub *hub)
         clock_pause_ms(TICK_MS / 10);
     if (atomic_load(&hub->stop))
         return true;
-    hub->checkpoint = checkpoint_lane_start(app->bus, app->store, hub->recorder, CHECKPOINT_MS);
+    hub->checkpoint = checkpoint_lane_start(app->bus, app->store, hub->recorder,
+                                            app->config->twins.checkpoint_s * 1000);
     if (!hub->checkpoint)
         return false;
     atomic_store(&app->heard_ms, clock_mono_ms());

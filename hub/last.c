@@ -83,6 +83,8 @@ void last_write_mark(struct buf *out, const struct mark *mark)
         buf_json_timestamp(out, position->epoch_ns);
         buf_adds(out, ",\"seq\":");
         buf_json_int(out, (int64_t)position->seq);
+        buf_adds(out, ",\"received\":");
+        buf_json_timestamp(out, position->received_ns);
         buf_addc(out, '}');
     }
     buf_adds(out, "}}");
@@ -206,10 +208,14 @@ bool last_read_mark(struct doc_ref entry, struct mark *mark)
         struct doc_ref stream = doc_getz(streams, mark_streams[i].name);
         struct position *position = &mark->streams[mark_streams[i].label];
         int64_t seq;
-        if (!read_time(stream, "epoch", &position->epoch_ns) || !read_seq(stream, "seq", 0, &seq))
+        if (!read_time(stream, "epoch", &position->epoch_ns) ||
+            !read_time(stream, "received", &position->received_ns) ||
+            !read_seq(stream, "seq", 0, &seq))
             return false;
         if (position->epoch_ns == TIMESTAMP_NONE)
             position->epoch_ns = 0;
+        if (position->received_ns == TIMESTAMP_NONE)
+            position->received_ns = 0;
         position->seq = (uint64_t)seq;
     }
     return true;
@@ -302,8 +308,7 @@ enum bus_status last_load(struct bus *bus, struct store *store, struct buf *repo
         goto out;
     store_lock(store);
     for (size_t i = 0; i < MARK_STREAMS; i++)
-        store_advance(store, mark_streams[i].label, load.mark.streams[mark_streams[i].label],
-                      TIMESTAMP_NONE);
+        store_reposition(store, mark_streams[i].label, load.mark.streams[mark_streams[i].label]);
     store_unlock(store);
     buf_addf(report, "%zu vehicles, %zu entries not readable", load.vehicles, load.bad);
 out:

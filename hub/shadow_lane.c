@@ -156,8 +156,8 @@ static bool take(struct shadow_lane *lane, const struct bus_msg *msg)
         metrics_inc(METRIC_SHADOW_IGNORED, 0);
     }
     store_lock(lane->store);
-    store_advance(lane->store, STREAM_SHADOW, (struct position){lane->epoch_ns, msg->stream_seq},
-                  msg->received_ns);
+    store_advance(lane->store, STREAM_SHADOW,
+                  (struct position){lane->epoch_ns, msg->stream_seq, msg->received_ns});
     store_unlock(lane->store);
     return true;
 }
@@ -194,6 +194,7 @@ static bool open_consumer(struct shadow_lane *lane)
         what.from = BUS_FROM_SEQ;
         what.seq = position.seq + 1;
         what.epoch_ns = position.epoch_ns;
+        what.before_received_ns = position.received_ns;
     }
     enum bus_status status = bus_consume(lane->bus, &what, &lane->consumer, &info, &error);
     if (status == BUS_EPOCH) {
@@ -201,8 +202,7 @@ static bool open_consumer(struct shadow_lane *lane)
         log_warn("shadow.bucket_begins_anew", "last_seq", LOG_INT(info.last_seq), "detail",
                  "made anew, or came back without its tail; reading the last value of each key");
         store_lock(lane->store);
-        store_advance(lane->store, STREAM_SHADOW, (struct position){info.created_ns, 0},
-                      TIMESTAMP_NONE);
+        store_advance(lane->store, STREAM_SHADOW, (struct position){.epoch_ns = info.created_ns});
         store_unlock(lane->store);
         return false;
     }

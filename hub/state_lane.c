@@ -191,8 +191,8 @@ static bool take(struct feed *feed, const struct bus_msg *msg)
         metrics_inc(METRIC_REJECTED, refusal);
     }
     store_lock(lane->store);
-    store_advance(lane->store, feed->stream, (struct position){feed->epoch_ns, msg->stream_seq},
-                  msg->received_ns);
+    store_advance(lane->store, feed->stream,
+                  (struct position){feed->epoch_ns, msg->stream_seq, msg->received_ns});
     store_unlock(lane->store);
     return true;
 }
@@ -208,8 +208,7 @@ static void start_anew(struct feed *feed, const struct bus_stream_info *info)
              "detail",
              "made anew, or came back without its tail; reading it from its first message");
     store_lock(feed->lane->store);
-    store_advance(feed->lane->store, feed->stream, (struct position){info->created_ns, 0},
-                  TIMESTAMP_NONE);
+    store_advance(feed->lane->store, feed->stream, (struct position){.epoch_ns = info->created_ns});
     store_unlock(feed->lane->store);
 }
 
@@ -220,7 +219,8 @@ static bool open_consumer(struct feed *feed)
     struct bus_consume what = {.stream = feed->name,
                                .from = BUS_FROM_SEQ,
                                .seq = position.seq + 1,
-                               .epoch_ns = position.epoch_ns};
+                               .epoch_ns = position.epoch_ns,
+                               .before_received_ns = position.received_ns};
     struct bus_stream_info info;
     struct bus_error error;
     enum bus_status status = bus_consume(lane->bus, &what, &feed->consumer, &info, &error);

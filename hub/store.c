@@ -26,8 +26,10 @@ struct store {
     pthread_mutex_t lock;
     uint64_t changes;
     struct {
+        _Atomic uint32_t version; /* odd while the writer is at it */
         _Atomic int64_t epoch_ns;
         _Atomic uint64_t seq;
+        _Atomic int64_t received_ns;
     } positions[STREAM_LABELS];
     _Atomic int64_t broker_time_ns;
 };
@@ -146,10 +148,13 @@ const struct twin *store_find(const struct store *store, const char *vid)
 struct position store_position(const struct store *store, enum stream_label stream)
 {
     struct position position;
-    do { /* an epoch changes hardly ever: read until it stood still around the sequence */
+    uint32_t version;
+    do { /* read until it stood still around the three */
+        version = atomic_load(&store->positions[stream].version);
         position.epoch_ns = atomic_load(&store->positions[stream].epoch_ns);
         position.seq = atomic_load(&store->positions[stream].seq);
-    } while (position.epoch_ns != atomic_load(&store->positions[stream].epoch_ns));
+        position.received_ns = atomic_load(&store->positions[stream].received_ns);
+    } while (version % 2 != 0 || version != atomic_load(&store->positions[stream].version));
     return position;
 }
 
@@ -158,17 +163,23 @@ int64_t store_broker_time(const struct store *store)
     return atomic_load(&store->broker_time_ns);
 }
 
-void store_advance(struct store *store, enum stream_label stream, struct position position,
-                   int64_t received_ns)
+void store_reposition(struct store *store, enum stream_label stream, struct position position)
 {
-    if (atomic_load_explicit(&store->positions[stream].epoch_ns, memory_order_relaxed) !=
-        position.epoch_ns) {
-        atomic_store(&store->positions[stream].seq, 0);
-        atomic_store(&store->positions[stream].epoch_ns, position.epoch_ns);
-    }
+    /* Release order is enough on the way in: a reader that sees the new version sees the rest. */
+    atomic_fetch_add(&store->positions[stream].version, 1);
+    atomic_store_explicit(&store->positions[stream].epoch_ns, position.epoch_ns,
+                          memory_order_release);
     atomic_store_explicit(&store->positions[stream].seq, position.seq, memory_order_release);
-    if (received_ns > atomic_load_explicit(&store->broker_time_ns, memory_order_relaxed))
-        atomic_store_explicit(&store->broker_time_ns, received_ns, memory_order_release);
+    atomic_store_explicit(&store->positions[stream].received_ns, position.received_ns,
+                          memory_order_release);
+    atomic_fetch_add(&store->positions[stream].version, 1);
+}
+
+void store_advance(struct store *store, enum stream_label stream, struct position position)
+{
+    store_reposition(store, stream, position);
+    if (position.received_ns > atomic_load_explicit(&store->broker_time_ns, memory_order_relaxed))
+        atomic_store_explicit(&store->broker_time_ns, position.received_ns, memory_order_release);
 }
 
 /* ---- writing ---- */

@@ -48,8 +48,9 @@ const struct twin *store_find(const struct store *store, const char *vid);
 /* ---- positions ---- */
 
 struct position {
-    int64_t epoch_ns; /* the stream's creation; 0: nothing known yet */
-    uint64_t seq;     /* the last applied */
+    int64_t epoch_ns;    /* the stream's creation; 0: nothing known yet */
+    uint64_t seq;        /* the last applied */
+    int64_t received_ns; /* its broker time, 0 where not known: tells a lost tail (hub/bus.h) */
 };
 struct position store_position(const struct store *store, enum stream_label stream);
 /* The newest broker time among what was applied; TIMESTAMP_NONE before anything was. */
@@ -69,8 +70,10 @@ struct twin *store_current(struct vehicle *vehicle);
  * are retired by the caller, afterwards, with store_retire. */
 void store_put(struct store *store, struct vehicle *vehicle, struct twin *twin);
 void store_retire(struct store *store, const void *block);
-/* Moves a stream's position, after the twin was put. */
-void store_advance(struct store *store, enum stream_label stream, struct position position,
-                   int64_t received_ns);
+/* Sets a stream's position without a message having been applied: at the start, or when the stream
+ * begins anew. */
+void store_reposition(struct store *store, enum stream_label stream, struct position position);
+/* Moves a stream's position, and the broker's time, after the twin was put. */
+void store_advance(struct store *store, enum stream_label stream, struct position position);
 
 #endif
