@@ -202,7 +202,8 @@ static bool open_consumer(struct shadow_lane *lane)
         log_warn("shadow.bucket_begins_anew", "last_seq", LOG_INT(info.last_seq), "detail",
                  "made anew, or came back without its tail; reading the last value of each key");
         store_lock(lane->store);
-        store_advance(lane->store, STREAM_SHADOW, (struct position){.epoch_ns = info.created_ns});
+        store_reposition(lane->store, STREAM_SHADOW,
+                         (struct position){.epoch_ns = info.created_ns});
         store_unlock(lane->store);
         return false;
     }

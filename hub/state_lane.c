@@ -208,7 +208,8 @@ static void start_anew(struct feed *feed, const struct bus_stream_info *info)
              "detail",
              "made anew, or came back without its tail; reading it from its first message");
     store_lock(feed->lane->store);
-    store_advance(feed->lane->store, feed->stream, (struct position){.epoch_ns = info->created_ns});
+    store_reposition(feed->lane->store, feed->stream,
+                     (struct position){.epoch_ns = info->created_ns});
     store_unlock(feed->lane->store);
 }
 
