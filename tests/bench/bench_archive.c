@@ -1,0 +1,169 @@
+/*
+ * bench_archive: how fast the record lane takes a full TWIN_EVENTS into PostgreSQL (read, parse,
+ * hash, insert, commit), beside COPY BINARY of the same rows into the same table.
+ *
+ *     bench_archive NATS_URL POSTGRES_DSN [EVENTS]
+ *
+ * Both servers are private ones: streams and tables of the hub are made anew. Prints one JSON
+ * object a line.
+ */
+#include "hub/bus.h"
+#include "hub/clock.h"
+#include "hub/log.h"
+#include "hub/migrate.h"
+#include "hub/pg.h"
+#include "hub/record_lane.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+enum { EVENTS_DEFAULT = 200000, OUTBOX_MAX = 2000, VEHICLES = 1000, WAIT_MS = 600000 };
+
+static void die(const char *what, const char *why)
+{
+    fprintf(stderr, "bench_archive: %s: %s\n", what, why);
+    exit(1);
+}
+
+static void ignore(void *closure, uint64_t tag, enum bus_status status, uint64_t seq)
+{
+    (void)tag;
+    (void)seq;
+    if (status != BUS_OK)
+        ++*(_Atomic int *)closure;
+}
+
+static void fill(struct bus *bus, int events)
+{
+    _Atomic int failed = 0;
+    char subject[128], payload[256];
+    struct bus_outbox *outbox = bus_outbox_new(bus, OUTBOX_MAX, ignore, &failed);
+    for (int i = 0; outbox && i < events; i++) {
+        snprintf(subject, sizeof subject, "fleet.bench.veh.VID-%04d.evt.waypoint", i % VEHICLES);
+        int size =
+            snprintf(payload, sizeof payload,
+                     "{\"timestamp\":\"2026-01-15T10:30:00.123Z\",\"boot\":\"b7\",\"seq\":%d,"
+                     "\"data\":{\"index\":%d,\"lat\":59.9139,\"lon\":10.7522,\"alt\":120.5,"
+                     "\"severity\":\"info\",\"text\":\"reached waypoint of the mission\"}}",
+                     i, i);
+        struct bus_store what = {.subject = subject,
+                                 .data = payload,
+                                 .size = (size_t)size,
+                                 .expected_last_of_subject = BUS_ANY_SEQ};
+        while (bus_outbox_store(outbox, &what, (uint64_t)i) == BUS_FULL)
+            bus_outbox_flush(outbox, WAIT_MS);
+    }
+    if (!outbox || !bus_outbox_flush(outbox, WAIT_MS) || failed)
+        die("filling the stream", "not every message was stored");
+    bus_outbox_free(outbox);
+}
+
+static void streams(struct bus *bus)
+{
+    static const char *const names[][2] = {{"TWIN_EVENTS", "fleet.bench.veh.*.evt.>"},
+                                           {"TWIN_ACK", "fleet.bench.veh.*.cmdack.>"},
+                                           {"TWIN_RECORD", "fleet.bench.hub.r.record.>"}};
+    for (size_t i = 0; i < 3; i++) {
+        struct bus_stream_spec spec = {.name = names[i][0], .subject = names[i][1], .replicas = 1};
+        struct bus_error error;
+        if (bus_stream_create(bus, &spec, &error) != BUS_OK)
+            die(names[i][0], error.text);
+    }
+}
+
+static double cpu_s(void)
+{
+    struct rusage use;
+    getrusage(RUSAGE_SELF, &use);
+    return (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
+           (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6;
+}
+
+/* Rows a second of the lane, from its start to the last commit. */
+static double lane_rate(struct config *config, struct bus *bus, int events, double *cpu_us)
+{
+    struct record_lane_options options = {config, bus};
+    struct record_lane_status status;
+    double cpu = cpu_s();
+    int64_t from_ms = clock_mono_ms();
+    struct record_lane *lane = record_lane_start(&options);
+    do {
+        clock_pause_ms(5);
+        record_lane_status(lane, &status);
+        if (clock_mono_ms() - from_ms > WAIT_MS)
+            die("archiving", status.error);
+    } while (status.streams[0].archived_seq < (uint64_t)events);
+    int64_t took_ms = clock_mono_ms() - from_ms;
+    *cpu_us = (cpu_s() - cpu) * 1e6 / events;
+    record_lane_stop(lane, WAIT_MS);
+    return events * 1000.0 / (double)took_ms;
+}
+
+static void script(struct pg *pg, const char *sql)
+{
+    struct pg_error error;
+    if (pg_script(pg, sql, &error) != PG_OK)
+        die(sql, error.text);
+}
+
+/* The limit: the server copies the same rows, with the same indexes, from a file of its own. */
+static double copy_rate(struct pg *pg, int events)
+{
+    char sql[256], file[128];
+    snprintf(file, sizeof file, "/tmp/fleethub-bench-%lld.copy", (long long)clock_wall_ns());
+    snprintf(sql, sizeof sql, "COPY records TO '%s' (FORMAT binary)", file);
+    script(pg, sql);
+    script(pg, "TRUNCATE records");
+    snprintf(sql, sizeof sql, "COPY records FROM '%s' (FORMAT binary)", file);
+    int64_t from_ms = clock_mono_ms();
+    script(pg, sql);
+    int64_t took_ms = clock_mono_ms() - from_ms;
+    remove(file);
+    return events * 1000.0 / (double)(took_ms > 0 ? took_ms : 1);
+}
+
+int main(int argc, char **argv)
+{
+    static char env[] = "bench", region[] = "r";
+    int events = argc > 3 ? atoi(argv[3]) : EVENTS_DEFAULT;
+    struct buf report = BUF_INIT;
+    struct bus_error bus_error;
+    struct pg_error pg_error;
+    struct bus *bus = NULL;
+    struct pg *pg = NULL;
+    double cpu_us;
+
+    if (argc < 3 || events < 1)
+        die("usage", "bench_archive NATS_URL POSTGRES_DSN [EVENTS]");
+    log_setup(LOG_WARN, false);
+    struct config config = {.env = env, .region = region};
+    config.postgres.dsn = config.postgres.admin_dsn = argv[2];
+    config.nats.limits.payload_bytes = ENVELOPE_MAX_BYTES_DEFAULT;
+    struct bus_options bus_options = {.url = argv[1], .name = "bench"};
+    struct pg_options pg_options = {
+        .dsn = argv[2], .name = "bench", .connect_timeout_ms = 5000, .call_timeout_ms = WAIT_MS};
+    if (bus_open(&bus_options, &bus, &bus_error) != BUS_OK)
+        die(argv[1], bus_error.text);
+    if (pg_open(&pg_options, &pg, &pg_error) != PG_OK)
+        die(argv[2], pg_error.text);
+    while (!bus_connected(bus))
+        clock_pause_ms(10);
+    if (migrate_run(argv[2], NULL, &report) != MIGRATE_OK)
+        die("migrating", buf_cstr(&report));
+    streams(bus);
+    fill(bus, events);
+
+    double lane = lane_rate(&config, bus, events, &cpu_us);
+    double copy = copy_rate(pg, events);
+    printf("{\"name\":\"archive.copy_binary\",\"value\":%.0f,\"unit\":\"rows/s\"}\n", copy);
+    printf("{\"name\":\"archive.lane\",\"value\":%.0f,\"unit\":\"rows/s\",\"limit\":%.0f,"
+           "\"ratio\":%.2f}\n",
+           lane, copy, lane / copy);
+    printf("{\"name\":\"archive.hub_cpu\",\"value\":%.1f,\"unit\":\"us/row\"}\n", cpu_us);
+    buf_done(&report);
+    pg_close(pg);
+    bus_close(bus, 1000);
+    return 0;
+}
