@@ -16,6 +16,8 @@
 #define SIM_PING_INTERVAL_MS INT64_C(5000)
 #define SIM_WRITE_DEADLINE_MS INT64_C(10000)
 #define SIM_LIBRARY_END_MS INT64_C(2000)
+#define SIM_CLOSE_NS (5 * NS_PER_S)
+#define SIM_CLOSE_POLL_NS (1 * NS_PER_MS)
 #define SIM_CONNECT_POLL_NS (10 * NS_PER_MS)
 enum { SIM_PINGS_UNANSWERED_MAX = 2, SIM_RECONNECT_FOREVER = -1 };
 
@@ -23,13 +25,16 @@ struct sim_bus {
     natsOptions *options;
     natsConnection *connection;
     natsSubscription *acks;
-    natsInbox *ack_inbox; /* acknowledgements come to <inbox>.<tag> */
-    struct buf reply;     /* scratch */
-    atomic_bool connected;
+    natsInbox *ack_inbox;        /* acknowledgements come to <inbox>.<tag> */
+    struct sim_sub *closed_subs; /* destroyed after the connection */
+    struct buf reply;            /* scratch */
+    atomic_bool connected, closed;
     atomic_uint reconnects;
 };
 
 struct sim_sub {
+    struct sim_bus *bus;
+    struct sim_sub *next; /* in closed_subs */
     natsSubscription *subscription;
 };
 
@@ -58,6 +63,14 @@ static void on_connected(natsConnection *connection, void *closure)
     struct sim_bus *bus = closure;
     (void)connection;
     atomic_store(&bus->connected, true);
+}
+
+/* The last callback of a connection. */
+static void on_closed(natsConnection *connection, void *closure)
+{
+    struct sim_bus *bus = closure;
+    (void)connection;
+    atomic_store(&bus->closed, true);
 }
 
 /* nats.c would print asynchronous errors (a broker that stops, a slow subscription) to stderr. */
@@ -112,7 +125,9 @@ static natsStatus set_options(struct sim_bus *bus, const struct sim_bus_options 
     if (s == NATS_OK)
         s = natsOptions_SetReconnectedCB(o, on_reconnected, bus);
     if (s == NATS_OK)
-        s = natsOptions_SetErrorHandler(o, on_error, bus);
+        s = natsOptions_SetClosedCB(o, on_closed, bus);
+    if (s == NATS_OK)
+        s = natsOptions_SetErrorHandler(o, on_error, NULL);
     if (s == NATS_OK)
         s = natsOptions_SetRetryOnFailedConnect(o, true, on_connected, bus);
     if (s == NATS_OK && given->creds_file)
@@ -176,15 +191,36 @@ struct sim_bus *sim_bus_open(const struct sim_bus_options *options, struct sim_e
     return NULL;
 }
 
+/* Callbacks run on a thread of the library even after natsConnection_Close; the bus has to be there
+ * until the last of them. False where it did not come: then the bus must stay. */
+static bool close_connection(struct sim_bus *bus)
+{
+    if (!bus->connection)
+        return true;
+    natsConnection_Close(bus->connection);
+    for (int64_t end_ns = pace_mono_ns() + SIM_CLOSE_NS; !atomic_load(&bus->closed);) {
+        if (pace_mono_ns() > end_ns)
+            return false;
+        pace_sleep(SIM_CLOSE_POLL_NS);
+    }
+    return true;
+}
+
 void sim_bus_close(struct sim_bus *bus, int64_t timeout_ms)
 {
     if (!bus)
         return;
     if (timeout_ms > 0 && bus->connection && sim_bus_connected(bus))
         natsConnection_FlushTimeout(bus->connection, timeout_ms);
+    if (!close_connection(bus))
+        return;
+    while (bus->closed_subs) {
+        struct sim_sub *sub = bus->closed_subs;
+        bus->closed_subs = sub->next;
+        natsSubscription_Destroy(sub->subscription);
+        free(sub);
+    }
     natsSubscription_Destroy(bus->acks);
-    if (bus->connection)
-        natsConnection_Close(bus->connection);
     natsConnection_Destroy(bus->connection);
     natsInbox_Destroy(bus->ack_inbox);
     natsOptions_Destroy(bus->options);
@@ -308,13 +344,17 @@ static struct sim_sub *sub_open(struct sim_bus *bus, const char *subject, struct
     struct sim_sub *sub = calloc(1, sizeof *sub);
     natsStatus s = sub ? natsConnection_SubscribeSync(&sub->subscription, bus->connection, subject)
                        : NATS_NO_MEMORY;
-    if (s == NATS_OK)
+    if (s == NATS_OK) {
+        sub->bus = bus;
         s = natsSubscription_SetPendingLimits(sub->subscription, SIM_PENDING_MESSAGES_MAX,
                                               SIM_PENDING_BYTES_MAX);
-    if (s == NATS_OK)
-        return sub;
+        if (s == NATS_OK)
+            return sub;
+        sim_sub_close(sub);
+        sub = NULL;
+    }
     set_error(error, subject, s);
-    sim_sub_close(sub);
+    free(sub);
     return NULL;
 }
 
@@ -355,13 +395,15 @@ out:
     return sub;
 }
 
+/* Up to nats.c 3.5 the reading thread may still hold a subscription that is destroyed under it: it
+ * is destroyed when that thread has ended. */
 void sim_sub_close(struct sim_sub *sub)
 {
     if (!sub)
         return;
     natsSubscription_Unsubscribe(sub->subscription);
-    natsSubscription_Destroy(sub->subscription);
-    free(sub);
+    sub->next = sub->bus->closed_subs;
+    sub->bus->closed_subs = sub;
 }
 
 bool sim_sub_next(struct sim_sub *sub, struct sim_msg *msg)
