@@ -5,14 +5,15 @@
  * comparison on a missing value or between types is false, `!=` included. AND and OR at one level
  * need parentheses. An empty filter matches everything.
  *
- * A compiled filter is immutable and may be evaluated by any number of threads; groups are looked
- * up when it is evaluated, so that a group that changes or goes away later takes effect.
+ * A compiled filter may be evaluated by any number of threads; groups are looked up when it is
+ * evaluated, so that a group that changes or goes away later takes effect.
  *
  * Limits: FILTER_MAX_BYTES of text, FILTER_MAX_TERMS terms, FILTER_MAX_DEPTH of nesting.
  */
 #ifndef TWIN_FILTER_H
 #define TWIN_FILTER_H
 
+#include "twin/geo.h"
 #include "twin/path.h"
 
 enum { FILTER_MAX_BYTES = 4096, FILTER_MAX_TERMS = 64, FILTER_MAX_DEPTH = 64 };
@@ -27,10 +28,13 @@ struct filter_groups {
     /* Whether the twin is in it, asked when evaluating; a group that is gone holds nobody. */
     bool (*holds)(void *closure, const char *name, const struct subject_of_query *subject,
                   int64_t now_ns);
+    /* Whether who is in it can change by time alone; NULL: it may. */
+    bool (*depends_on_time)(void *closure, const char *name);
 };
 
 /* NULL with *error set: what the text alone shows to be senseless is refused here. `groups` may be
- * NULL: then every group is unknown; it must outlive the filter. */
+ * NULL: then every group is unknown; it must outlive the filter. error->detail is "out of memory"
+ * where there is none. */
 struct filter *filter_compile(enum path_kind kind, const char *text, size_t size,
                               const struct filter_groups *groups, struct text_error *error);
 void filter_free(struct filter *filter);
@@ -38,10 +42,10 @@ void filter_free(struct filter *filter);
 /* `now_ns`: the broker's time, for age(). */
 bool filter_matches(const struct filter *filter, const struct subject_of_query *subject,
                     int64_t now_ns);
-/* Whether the outcome can change by time alone (age of anything). */
+/* Whether the outcome can change by time alone: an age of anything, or a group that does. */
 bool filter_depends_on_time(const struct filter *filter);
-/* The i-th path that the filter looks at, NULL behind the last; and the i-th group. For access: a
- * filter on something denied is refused. */
+/* The i-th path that the filter looks at, NULL behind the last; and the i-th group. A name may come
+ * twice. For access: a filter on something denied is refused. */
 const struct path *filter_path(const struct filter *filter, size_t i);
 const char *filter_group(const struct filter *filter, size_t i);
 
@@ -49,18 +53,19 @@ const char *filter_group(const struct filter *filter, size_t i);
 
 enum { ORDER_MAX_KEYS = 8 };
 
-/* `path [asc|desc], distance(path, lat, lon) [asc|desc], …` */
+/* `path [asc|desc], distance(path, lat, lon) [asc|desc], …`; an empty text has no keys. */
 struct order;
 struct order *order_compile(enum path_kind kind, const char *text, size_t size,
                             struct text_error *error);
 void order_free(struct order *order);
 size_t order_keys(const struct order *order);
 const struct path *order_path(const struct order *order, size_t key);
+bool order_descends(const struct order *order, size_t key);
 
 /* The sort keys of one subject; strings borrow from it. Missing values, null, objects and arrays
  * are one kind, last in either direction. Numbers before strings before booleans. */
 struct order_values {
-    struct value key[ORDER_MAX_KEYS];
+    struct value key[ORDER_MAX_KEYS]; /* only the first order_keys() are set */
 };
 void order_take(const struct order *order, const struct subject_of_query *subject,
                 struct order_values *values);
@@ -68,18 +73,10 @@ void order_take(const struct order *order, const struct subject_of_query *subjec
 int order_compare(const struct order *order, const struct order_values *a,
                   const struct order_values *b);
 /* For page tokens: the values as bytes and back; strings then borrow from the bytes. Exact: what
- * is read back compares equal to what was written. */
+ * is read back compares as what was written. order_read is false for bytes that are none of ours.
+ */
 void order_write(const struct order *order, const struct order_values *values, struct buf *out);
 bool order_read(const struct order *order, const char *bytes, size_t size,
                 struct order_values *values);
-
-/* ---- geometry, also for policies ---- */
-
-/* Metres on a sphere of 6,371,008.8 m (haversine); degrees. */
-double geo_distance_m(double lat_a, double lon_a, double lat_b, double lon_b);
-struct geo_area; /* POLYGON or MULTIPOLYGON, planar in degrees, lon lat, holes; edges inside */
-struct geo_area *geo_area_from_wkt(const char *text, size_t size, struct text_error *error);
-bool geo_area_holds(const struct geo_area *area, double lat, double lon);
-void geo_area_free(struct geo_area *area);
 
 #endif
