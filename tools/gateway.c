@@ -249,25 +249,26 @@ bool gateway_keep(struct gateway *gateway, enum gateway_stream stream, const cha
 
 /* ---- what comes back ---- */
 
-static void queue_stored(struct gateway *gateway, enum gateway_stream stream, uint64_t from_seq,
+/* Takes back every acknowledgement of a stream that is older than `before_ns`. */
+static void queue_stored(struct gateway *gateway, enum gateway_stream stream, int64_t before_ns,
                          enum gateway_retry why, int64_t now_ns)
 {
     struct entry *next;
     for (struct entry *entry = gateway->lists[ENTRY_STORED].first; entry; entry = next) {
         next = entry->next;
-        if (entry->stream == stream && entry->seq >= from_seq)
+        if (entry->stream == stream && entry->since_ns < before_ns)
             queue_again(gateway, entry, why, now_ns);
     }
 }
 
 /* Acknowledgements come in the order of the stream. One that does not grow says that the broker
- * gives out sequences a second time: what was stored from there on is lost. */
+ * gives out sequences a second time: it has lost its tail, or all of the stream. */
 static void note_stored_seq(struct gateway *gateway, enum gateway_stream stream, uint64_t seq,
                             int64_t now_ns)
 {
     struct stream_position *position = &gateway->streams[stream];
     if (seq <= position->last_stored_seq) {
-        queue_stored(gateway, stream, seq, GATEWAY_RETRY_STEP_BACK, now_ns);
+        queue_stored(gateway, stream, INT64_MAX, GATEWAY_RETRY_STEP_BACK, now_ns);
         position->void_seq = position->seq;
     }
     position->last_stored_seq = seq;
@@ -330,13 +331,12 @@ static void enter_epoch(struct gateway *gateway, enum gateway_stream stream, con
     position->void_seq = 0;
     position->moved_ns = now_ns;
     snprintf(position->epoch, sizeof position->epoch, "%s", epoch);
-    if (!first) {
+    if (!first)
         position->last_stored_seq = 0;
-        queue_stored(gateway, stream, 0, GATEWAY_RETRY_NEW_EPOCH, now_ns);
-        return;
-    }
-    /* Acknowledged on this very connection before the first word of the hub: the same epoch, since
-     * a stream made anew costs a reconnect, which empties the list, or is heard as a step back. */
+    /* What was acknowledged just before the hub's first word is of the epoch that it names. What is
+     * older was acknowledged while there was no hub, and the stream may be another one by now. */
+    queue_stored(gateway, stream, first ? now_ns - GATEWAY_SILENT_NS : INT64_MAX,
+                 GATEWAY_RETRY_NEW_EPOCH, now_ns);
     for (struct entry *entry = gateway->lists[ENTRY_STORED].first; entry; entry = entry->next)
         if (entry->stream == stream)
             entry->epoch = position->epoch_no;

@@ -14,8 +14,9 @@
  * and is published again, each counted by its reason:
  *   - no answer to the publish within GATEWAY_ACK_TIMEOUT_NS, or a refusal (after a pause);
  *   - after a reconnect, even if it was acknowledged: acknowledged is not yet fsynced;
- *   - when the archive names another epoch of the stream than the acknowledgement belonged to;
- *   - when the broker hands out a sequence a second time: it has lost its tail;
+ *   - when the archive names another epoch of the stream than the acknowledgement belonged to, or
+ *     its first one long after the acknowledgement;
+ *   - when the broker hands out a sequence a second time: it has lost its tail or more;
  *   - when the archive's position is heard but has not moved for GATEWAY_ARCHIVE_TIMEOUT_NS and
  *     does not cover it (a silent hub is down: repeating would only fill the stream). Each further
  *     time takes twice as long, up to GATEWAY_ARCHIVE_TIMEOUT_MAX_NS.

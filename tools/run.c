@@ -251,6 +251,7 @@ static void pump(struct run *run, int64_t now_ns)
 
     run->polled_ns = now_ns;
     run->since_poll = 0;
+    take_acks(run, now_ns); /* those of the connection that was, before the new one is looked at */
     unsigned reconnects = sim_bus_reconnects(run->bus);
     if (reconnects != run->reconnects) {
         run->reconnects = reconnects;
@@ -258,7 +259,6 @@ static void pump(struct run *run, int64_t now_ns)
         if (run->shadow)
             shadow_reconnected(run->shadow);
     }
-    take_acks(run, now_ns);
     while (run->archived && sim_sub_next(run->archived, &msg)) {
         take_archived(run, &msg, now_ns);
         sim_msg_done(&msg);

@@ -240,6 +240,18 @@ static void acknowledgement_before_the_first_word_of_the_hub_counts(void **state
     gateway_free(gateway);
 }
 
+static void acknowledgement_long_before_the_first_word_of_the_hub_does_not(void **state)
+{
+    (void)state;
+    struct gateway *gateway = open_gateway(true);
+    keep(gateway, GATEWAY_EVENTS, "a", 0);
+    gateway_answered(gateway, wire.tags[0], 7, false, 1);
+    gateway_archived(gateway, GATEWAY_EVENTS, "e1", 9, GATEWAY_SILENT_NS + 2);
+    assert_int_equal(gateway_kept(gateway), 1);
+    assert_int_equal(wire.count, 2);
+    gateway_free(gateway);
+}
+
 /* The hub speaks every second from `from_s` to `to_s`. */
 static void hear(struct gateway *gateway, uint64_t seq, int64_t from_s, int64_t to_s)
 {
@@ -324,6 +336,7 @@ int main(void)
         cmocka_unit_test(new_epoch_voids_acknowledgements_of_the_old),
         cmocka_unit_test(sequence_given_twice_means_a_lost_tail),
         cmocka_unit_test(acknowledgement_before_the_first_word_of_the_hub_counts),
+        cmocka_unit_test(acknowledgement_long_before_the_first_word_of_the_hub_does_not),
         cmocka_unit_test(archive_that_stands_still_below_an_event_makes_it_sent_again),
         cmocka_unit_test(archive_that_moves_is_waited_for),
         cmocka_unit_test(silent_hub_causes_no_repetition),
