@@ -91,7 +91,8 @@ static void usage(const struct option_group *groups, size_t group_count)
 
 static double rate_of(const struct run_options *options, size_t telemetry)
 {
-    return *(const double *)((const char *)options + TELEMETRY[telemetry].rate);
+    const void *rate = (const char *)options + TELEMETRY[telemetry].rate;
+    return *(const double *)rate;
 }
 
 static double rate_total(const struct run_options *options)
