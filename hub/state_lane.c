@@ -203,7 +203,8 @@ static bool take(struct feed *feed, const struct bus_msg *msg)
  * that reading again costs time and changes nothing. */
 static void start_anew(struct feed *feed, const struct bus_stream_info *info)
 {
-    metrics_inc(METRIC_STREAM_EPOCHS, feed->stream);
+    if (feed->stream == STREAM_STATE) /* the record lane counts those of the other two */
+        metrics_inc(METRIC_STREAM_EPOCHS, feed->stream);
     log_warn("state.stream_begins_anew", "stream", feed->name, "last_seq", LOG_INT(info->last_seq),
              "detail",
              "made anew, or came back without its tail; reading it from its first message");
