@@ -196,17 +196,17 @@ struct twin *last_read_twin(struct doc_ref entry, const char *vid)
 bool last_read_mark(struct doc_ref entry, struct mark *mark)
 {
     struct doc_ref by = doc_getz(entry, "by"), streams = doc_getz(entry, "streams");
-    *mark = (struct mark){0};
+    struct mark read = {0};
     if (!doc_is(by, DOC_STRING) || !doc_is(streams, DOC_OBJECT))
         return false;
     size_t size;
     const char *text = doc_string(by, &size);
-    if (size >= sizeof mark->by)
+    if (size >= sizeof read.by)
         return false;
-    memcpy(mark->by, text, size);
+    memcpy(read.by, text, size);
     for (size_t i = 0; i < MARK_STREAMS; i++) {
         struct doc_ref stream = doc_getz(streams, mark_streams[i].name);
-        struct position *position = &mark->streams[mark_streams[i].label];
+        struct position *position = &read.streams[mark_streams[i].label];
         int64_t seq;
         if (!read_time(stream, "epoch", &position->epoch_ns) ||
             !read_time(stream, "received", &position->received_ns) ||
@@ -218,6 +218,7 @@ bool last_read_mark(struct doc_ref entry, struct mark *mark)
             position->received_ns = 0;
         position->seq = (uint64_t)seq;
     }
+    *mark = read;
     return true;
 }
 
