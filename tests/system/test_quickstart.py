@@ -52,6 +52,10 @@ class Quickstart(unittest.TestCase):
         wait_until(running, START_S, "the quickstart is up")
         return process
 
+    def end(self, process, number):
+        """Ended by a signal, as a user would: that is no failure."""
+        self.assertEqual(process.stop(number, 60), 0, process.log())
+
     def curl_lines(self, process):
         return re.findall(r"^  curl -s '([^']+)'$", process.log(), re.MULTILINE)
 
@@ -68,26 +72,26 @@ class Quickstart(unittest.TestCase):
                 self.assertEqual(answer.status, 200)
                 self.assertGreater(len(answer.read()), 20)
         self.assertNotEqual(processes_of(self.tmp), [])
-        self.assertEqual(process.stop(signal.SIGINT, 60), 0, process.log_tail())
+        self.end(process, signal.SIGINT)
         self.expect_nothing_left()
 
     def test_two_beside_each_other(self):
         first, second = self.start("one"), self.start("two")
         self.assertEqual(set(self.curl_lines(first)) & set(self.curl_lines(second)), set())
-        self.assertEqual(first.stop(signal.SIGTERM, 60), 0)
+        self.end(first, signal.SIGTERM)
         with urllib.request.urlopen(self.curl_lines(second)[0], timeout=scaled(10)) as answer:
             self.assertEqual(answer.status, 200)
-        self.assertEqual(second.stop(signal.SIGHUP, 60), 0)
+        self.end(second, signal.SIGHUP)
         self.expect_nothing_left()
 
     def test_data_are_kept_where_asked_and_go_on(self):
         data = os.path.join(self.tmp, "data")
         process = self.start("one", "--data", data)
-        self.assertEqual(process.stop(signal.SIGINT, 60), 0)
+        self.end(process, signal.SIGINT)
         self.assertEqual(processes_of(self.tmp), [])
         self.assertTrue(os.path.exists(os.path.join(data, "hub.yaml")))
         again = self.start("two", "--data", data)
-        self.assertEqual(again.stop(signal.SIGINT, 60), 0, again.log_tail())
+        self.end(again, signal.SIGINT)
 
     def test_killed_it_takes_its_servers_along(self):
         process = self.start("one")
