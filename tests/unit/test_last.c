@@ -164,6 +164,28 @@ static void last_as_many_types_as_a_twin_may_have_read_back(void **state)
     assert_reads_back();
 }
 
+/* More than a twin keeps were never written; read, they obey the same bound. */
+static void last_entry_with_too_many_types_keeps_those_received_last(void **state)
+{
+    (void)state;
+    enum { TOO_MANY = TWIN_STATES_MAX + 20 };
+    struct buf out = BUF_INIT;
+    buf_adds(&out, "{\"presence\":{\"status\":\"online\"},\"states\":{");
+    for (int i = 0; i < TOO_MANY; i++) {
+        buf_addf(&out, "%s\"t%03d\":{\"received\":", i ? "," : "", i);
+        buf_json_timestamp(&out, T0 - i);
+        buf_adds(&out, ",\"data\":{}}");
+    }
+    buf_adds(&out, "}}");
+    struct twin *read = read_text(out.data, out.size_bytes);
+    assert_non_null(read);
+    assert_int_equal(read->state_count, TWIN_STATES_MAX);
+    assert_non_null(twin_state(read, slice_of("t255")));
+    assert_null(twin_state(read, slice_of("t256")));
+    last_free_twin(read);
+    buf_done(&out);
+}
+
 /* Data as deep as an envelope may bring it fits into an entry. */
 static void last_deepest_data_read_back(void **state)
 {
@@ -392,6 +414,19 @@ static void last_mark_may_lack_streams_it_does_not_know(void **state)
     assert_int_equal(mark.streams[STREAM_EVENTS].seq, 0);
 }
 
+static void last_mark_of_a_longer_name_is_not_read(void **state)
+{
+    (void)state;
+    struct mark mark;
+    struct buf text = BUF_INIT;
+    buf_addf(&text, "{\"by\":\"%0*d\",\"streams\":{}}", (int)sizeof mark.by - 1, 0);
+    assert_true(read_mark(buf_cstr(&text), &mark));
+    buf_reset(&text);
+    buf_addf(&text, "{\"by\":\"%0*d\",\"streams\":{}}", (int)sizeof mark.by, 0);
+    assert_false(read_mark(buf_cstr(&text), &mark));
+    buf_done(&text);
+}
+
 static void last_mark_that_makes_no_sense_is_not_read(void **state)
 {
     (void)state;
@@ -430,6 +465,7 @@ int main(void)
         TEST(last_extremes_read_back),
         TEST(last_any_boot_reads_back),
         TEST(last_as_many_types_as_a_twin_may_have_read_back),
+        TEST(last_entry_with_too_many_types_keeps_those_received_last),
         TEST(last_deepest_data_read_back),
         TEST(last_states_judge_as_before),
         TEST(last_entry_that_makes_no_sense_is_no_twin),
@@ -438,6 +474,7 @@ int main(void)
         TEST(last_read_without_memory_is_no_twin_and_no_leak),
         TEST(last_mark_reads_back),
         TEST(last_mark_may_lack_streams_it_does_not_know),
+        TEST(last_mark_of_a_longer_name_is_not_read),
         TEST(last_mark_that_makes_no_sense_is_not_read),
     };
     return cmocka_run_group_tests_name("last", tests, NULL, NULL);

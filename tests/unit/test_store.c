@@ -109,6 +109,24 @@ static void store_knows_ids_from_their_beginnings(void **state)
     store_unlock(store);
 }
 
+/* Of many ids some stand where a beginning of theirs would: the hash alone decides nothing. */
+static void store_takes_no_beginning_for_the_whole_id(void **state)
+{
+    (void)state;
+    char vid[32];
+    for (int i = 0; i < MANY; i++) {
+        snprintf(vid, sizeof vid, "%04d-abcdefghijklmnop", i);
+        add(vid);
+    }
+    store_lock(store);
+    for (int i = 0; i < MANY; i++) {
+        size_t size = (size_t)snprintf(vid, sizeof vid, "%04d-abcdefghijklmnop", i);
+        while (--size > 0)
+            assert_null(store_lookup(store, vid, size));
+    }
+    store_unlock(store);
+}
+
 static void store_finds_no_id_that_is_too_long(void **state)
 {
     (void)state;
@@ -339,6 +357,7 @@ int main(void)
         TEST(store_vehicle_is_made_once),
         TEST(store_new_vehicle_has_an_empty_twin),
         TEST(store_knows_ids_from_their_beginnings),
+        TEST(store_takes_no_beginning_for_the_whole_id),
         TEST(store_finds_no_id_that_is_too_long),
         TEST(store_keeps_every_vehicle_at_its_index_as_it_grows),
         TEST(store_shows_the_twin_that_was_put_last),

@@ -27,6 +27,8 @@ enum {
     READS_MIN = 200, /* however late a reader begins */
     STATES = 3,
     VID_BYTES = 16,
+    STORES = 30,       /* filled one after the other while others look for the newest vehicle */
+    STORE_FILL = 9000, /* four growths of each table */
 };
 
 static const char *const types[STATES] = {"battery", "mode", "position"};
@@ -274,10 +276,82 @@ static void store_readers_find_whole_twins_while_they_change(void **state)
     store_free(store);
 }
 
+/* ---- growing ---- */
+
+static const char *find_newest(struct reader *reader, struct random *random)
+{
+    char vid[VID_BYTES];
+    uint32_t count = store_count(store);
+    for (int i = 0; i < 16 && count > 0; i++) {
+        uint32_t index = i % 2 ? count - 1 : random_below(random, count);
+        vid_of(vid, index);
+        const struct twin *found = store_find(store, vid);
+        if (!found || found != store_at(store, index) || strcmp(found->vid, vid) != 0)
+            return "a vehicle that counts is not found";
+        reader->reads++;
+    }
+    return store_find(store, "VID-") ? "a vehicle that never was" : NULL;
+}
+
+static void *look_for_vehicles(void *closure)
+{
+    struct reader *reader = closure;
+    struct random random = {reader->seed};
+    while (!reader->wrong && !atomic_load(&done)) {
+        size_t place = store_enter(store);
+        reader->wrong = find_newest(reader, &random);
+        store_leave(store, place);
+    }
+    return NULL;
+}
+
+static bool fill_store(void)
+{
+    bool good = true;
+    for (int i = 0; good && i < STORE_FILL; i++) {
+        store_lock(store);
+        good = add_vehicles(1);
+        store_unlock(store);
+    }
+    return good;
+}
+
+static void store_readers_find_every_vehicle_while_the_table_grows(void **state)
+{
+    (void)state;
+    static struct reader readers[READERS];
+    struct random random = random_seeded(__func__);
+    for (int round = 0; round < STORES; round++) {
+        store = store_new();
+        assert_non_null(store);
+        atomic_store(&done, false);
+        for (int i = 0; i < READERS; i++) {
+            readers[i].seed = random_next(&random);
+            assert_int_equal(
+                pthread_create(&readers[i].thread, NULL, look_for_vehicles, &readers[i]), 0);
+        }
+        bool filled = fill_store();
+        atomic_store(&done, true);
+        for (int i = 0; i < READERS; i++)
+            pthread_join(readers[i].thread, NULL);
+        assert_true(filled);
+        assert_int_equal(store_count(store), STORE_FILL);
+        for (int i = 0; i < READERS; i++)
+            if (readers[i].wrong)
+                fail_msg("store %d, reader %d: %s", round, i, readers[i].wrong);
+        store_free(store);
+    }
+    uint64_t reads = 0;
+    for (int i = 0; i < READERS; i++)
+        reads += readers[i].reads;
+    assert_true(reads > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(store_readers_find_whole_twins_while_they_change),
+        cmocka_unit_test(store_readers_find_every_vehicle_while_the_table_grows),
     };
     return cmocka_run_group_tests_name("store_threads", tests, NULL, NULL);
 }
