@@ -1,7 +1,7 @@
 /*
  * bus: the NATS connection and JetStream, in the hub's own types. The files bus*.c alone include
  * nats.h: bus.c and bus_connect.c are the connection, bus_streams.c the streams, bus_consumer.c and
- * bus_next.c reading, bus_store.c and bus_outbox.c publishing.
+ * bus_next.c reading, bus_get.c reading one message, bus_store.c and bus_outbox.c publishing.
  *
  * KV buckets are plain streams here (`KV_<bucket>`, subjects `$KV.<bucket>.>`): a key is read and
  * written by its subject, a compare-and-set is a publish with the expected last sequence of that
@@ -120,6 +120,7 @@ enum bus_from {
     BUS_FROM_SEQ,      /* from `seq` on (0 and 1: from the first) */
     BUS_FROM_LAST_PER, /* the last of each subject, then on */
     BUS_FROM_NEW,      /* only what comes from now on */
+    BUS_FROM_TIME,     /* the first that was received at `time_ns` or later, then on */
 };
 
 struct bus_consume {
@@ -127,6 +128,7 @@ struct bus_consume {
     const char *filter; /* subject, NULL for all of the stream */
     enum bus_from from;
     uint64_t seq;
+    int64_t time_ns;  /* BUS_FROM_TIME */
     int64_t epoch_ns; /* the stream's creation that `seq` belongs to; 0: whatever it is */
     /* The broker's time of message `seq` - 1, 0 where not known: another time there means that the
      * stream lost its tail and wrote on (acknowledged is not yet fsynced). */
@@ -151,6 +153,26 @@ enum bus_status bus_next(struct bus_consumer *consumer, int timeout_ms, struct b
 bool bus_caught_up(struct bus_consumer *consumer);
 void bus_consumer_close(struct bus_consumer *consumer);
 
+/* One message, asked for by name: the leader's answer, so what was stored before is seen. Released
+ * with bus_stored_done. */
+struct bus_stored {
+    char *subject, *data; /* NUL-terminated */
+    size_t size;
+    uint64_t seq;
+    int64_t received_ns;
+    char *headers; /* as stored, NULL for none; read by bus_stored_header */
+};
+/* The last message of a subject. BUS_NOT_FOUND where there is none. */
+enum bus_status bus_get_last(struct bus *bus, const char *stream, const char *subject,
+                             struct bus_stored *stored, struct bus_error *error);
+/* The message at `seq`. BUS_NOT_FOUND where it is gone, or never was. */
+enum bus_status bus_get_seq(struct bus *bus, const char *stream, uint64_t seq,
+                            struct bus_stored *stored, struct bus_error *error);
+/* Copies a header's first value; false where there is none, or it does not fit. */
+bool bus_stored_header(const struct bus_stored *stored, const char *name, char *value,
+                       size_t value_bytes);
+void bus_stored_done(struct bus_stored *stored);
+
 /* ---- publishing ---- */
 
 /* At most once, nothing stored: flushed by the client within a millisecond or so. */
@@ -158,13 +180,18 @@ enum bus_status bus_publish(struct bus *bus, const char *subject, const void *da
 
 #define BUS_ANY_SEQ UINT64_MAX
 
+enum { BUS_HEADERS_MAX = 6 };
+struct bus_header {
+    const char *name, *value;
+};
+
 struct bus_store {
     const char *subject;
     const void *data;
     size_t size;
-    const char *msg_id;                     /* Nats-Msg-Id, NULL for none */
-    uint64_t expected_last_of_subject;      /* BUS_ANY_SEQ: no expectation; 0: none there yet */
-    const char *header_name, *header_value; /* one more header, NULL for none */
+    const char *msg_id;                         /* Nats-Msg-Id, NULL for none */
+    uint64_t expected_last_of_subject;          /* BUS_ANY_SEQ: no expectation; 0: none there yet */
+    struct bus_header headers[BUS_HEADERS_MAX]; /* others; up to the first without a name */
 };
 /* Publishes and waits for the stream's acknowledgement. */
 enum bus_status bus_store(struct bus *bus, const struct bus_store *what, int timeout_ms,

@@ -9,6 +9,7 @@
 
 #include "hub/bus_api.h"
 #include "hub/log.h"
+#include "twin/timestamp.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,6 +86,11 @@ static json_t *consumer_config(const struct bus_consumer *c, const char *inbox,
         json_object_set_new(config, "deliver_policy", json_string("last_per_subject"));
         if (!filter)
             filter = stream_subject; /* this policy wants one */
+    } else if (c->from == BUS_FROM_TIME) {
+        char time[TIMESTAMP_TEXT_BYTES];
+        timestamp_format(c->time_ns, time);
+        json_object_set_new(config, "deliver_policy", json_string("by_start_time"));
+        json_object_set_new(config, "opt_start_time", json_string(time));
     } else if (c->last_seq == 0) {
         json_object_set_new(config, "deliver_policy", json_string("all"));
     } else {
@@ -227,6 +233,7 @@ enum bus_status bus_consume(struct bus *bus, const struct bus_consume *what,
     snprintf(c->filter, sizeof(c->filter), "%s", filter);
     c->headers_only = what->headers_only;
     c->from = what->from;
+    c->time_ns = what->time_ns;
     c->epoch_ns = what->epoch_ns;
     if (what->from == BUS_FROM_SEQ && what->seq > 1) {
         c->last_seq = c->covered_seq = what->seq - 1;

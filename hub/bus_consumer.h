@@ -19,6 +19,7 @@ struct bus_consumer {
     char filter[BUS_FILTER_BYTES]; /* "" for all */
     bool headers_only;
     enum bus_from from; /* BUS_FROM_SEQ as soon as there is a position */
+    int64_t time_ns;    /* BUS_FROM_TIME */
 
     /* the position: it outlives every consumer on the server */
     int64_t epoch_ns;

@@ -32,8 +32,8 @@ enum bus_status bus_store_msg(const struct bus_store *what, const char *reply, n
         snprintf(text, sizeof(text), "%llu", (unsigned long long)what->expected_last_of_subject);
         status = set_header(msg, HEADER_EXPECTED_LAST, text);
     }
-    if (status == NATS_OK && what->header_name && what->header_value)
-        status = set_header(msg, what->header_name, what->header_value);
+    for (size_t i = 0; i < BUS_HEADERS_MAX && what->headers[i].name && status == NATS_OK; i++)
+        status = set_header(msg, what->headers[i].name, what->headers[i].value);
     if (status != NATS_OK) {
         bus_error_set(error, "%s: %s", what->subject, natsStatus_GetText(status));
         natsMsg_Destroy(msg);

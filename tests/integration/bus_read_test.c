@@ -174,8 +174,7 @@ static void shows_headers_and_leaves_bodies_out_where_asked(void **state)
                              .size = 4,
                              .msg_id = "id-1",
                              .expected_last_of_subject = BUS_ANY_SEQ,
-                             .header_name = "KV-Operation",
-                             .header_value = "DEL"};
+                             .headers = {{"KV-Operation", "DEL"}}};
     assert_int_equal(bus_store(bus, &what, 2000, NULL, &error), BUS_OK);
     for (int headers_only = 0; headers_only < 2; headers_only++) {
         struct bus_consumer *consumer =

@@ -90,8 +90,7 @@ static enum bus_status store(const char *subject, const char *id, const char *he
                              .size = 2,
                              .msg_id = id,
                              .expected_last_of_subject = BUS_ANY_SEQ,
-                             .header_name = header,
-                             .header_value = value};
+                             .headers = {{header, value}}};
     return bus_store(bus, &what, 3000, NULL, &error);
 }
 

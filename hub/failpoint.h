@@ -1,0 +1,33 @@
+/*
+ * failpoint: named places where the process ends at once, as by kill -9, when the environment says
+ * so: `FLEETHUB_FAILPOINT=shadow_requested` or, for the third time that it is reached,
+ * `FLEETHUB_FAILPOINT=shadow_requested:3`. For tests of what a crash leaves behind; without the
+ * variable a failpoint is one load of a flag.
+ *
+ * Threads: failpoint_init before any other thread; failpoint from any.
+ */
+#ifndef HUB_FAILPOINT_H
+#define HUB_FAILPOINT_H
+
+#include <stdbool.h>
+
+#define FAILPOINT_TABLE(X)                                                                         \
+    X(SHADOW_REQUESTED, "shadow_requested") /* the request is on record, nothing is written */     \
+    X(SHADOW_WRITTEN, "shadow_written")     /* the value is in the bucket */                       \
+    X(SHADOW_OUTCOME, "shadow_outcome")     /* the outcome is queued, the answer not sent */       \
+    X(REGISTRY_WRITTEN, "registry_written") /* TWIN_LAST says so, the record does not */           \
+    X(REGISTRY_HIDDEN, "registry_hidden") /* retired and on record, its keys still hold values */  \
+    X(GROUP_WRITTEN, "group_written")     /* the group is in the bucket, not on record */
+
+enum failpoint {
+#define X(id, name) FAILPOINT_##id,
+    FAILPOINT_TABLE(X)
+#undef X
+        FAILPOINT_COUNT
+};
+
+/* Reads the environment. False for a name that is none, or a number that makes no sense. */
+bool failpoint_init(void);
+void failpoint_reached(enum failpoint point);
+
+#endif
