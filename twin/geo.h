@@ -41,7 +41,7 @@ double geo_distance_m(double lat_a, double lon_a, double lat_b, double lon_b);
  * trigonometry, and always as geo_distance_m would. */
 struct geo_circle {
     double lat, lon, radius_m;
-    double lat_rad, cos_lat, sin_lat;
+    double cos_lat, sin_lat;
     double far_lat, far_lon; /* beyond these differences, in degrees, all is farther */
     double near_h, far_h;    /* haversines surely below and surely above the radius' */
 };
