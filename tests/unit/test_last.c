@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-enum { MUTATIONS = 40000 };
+enum { MUTATIONS = 15000 };
 
 static struct doc_parser *parser;
 static struct twin *twin;
@@ -368,92 +368,6 @@ static void last_read_without_memory_is_no_twin_and_no_leak(void **state)
     free(text);
 }
 
-/* ---- the mark ---- */
-
-static bool read_mark(const char *text, struct mark *mark)
-{
-    struct doc_ref entry;
-    return parse_exact(parser, text, strlen(text), wide_limits, &entry) == DOC_OK &&
-           last_read_mark(entry, mark);
-}
-
-static void last_mark_reads_back(void **state)
-{
-    (void)state;
-    struct mark marks[] = {
-        {.by = ""},
-        {.by = "0123456789abcdef",
-         .streams = {[STREAM_STATE] = {T0, 812, T0 + 1},
-                     [STREAM_EVENTS] = {T0 + 3, INT64_MAX, T0 + 4 * NS_PER_MS},
-                     [STREAM_ACK] = {1, 0, 0}}},
-    };
-    memset(marks[0].by, 'f', sizeof marks[0].by - 1); /* as long as may be */
-    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
-        struct buf out = BUF_INIT;
-        struct mark read;
-        last_write_mark(&out, &marks[i]);
-        assert_true(read_mark(buf_cstr(&out), &read));
-        assert_string_equal(read.by, marks[i].by);
-        for (int k = 0; k < STREAM_LABELS; k++) {
-            assert_int_equal(read.streams[k].epoch_ns, marks[i].streams[k].epoch_ns);
-            assert_int_equal(read.streams[k].seq, marks[i].streams[k].seq);
-            assert_int_equal(read.streams[k].received_ns, marks[i].streams[k].received_ns);
-        }
-        buf_done(&out);
-    }
-}
-
-static void last_mark_may_lack_streams_it_does_not_know(void **state)
-{
-    (void)state;
-    struct mark mark;
-    assert_true(read_mark("{\"by\":\"x\",\"streams\":{\"TWIN_STATE\":{\"seq\":5}}}", &mark));
-    assert_string_equal(mark.by, "x");
-    assert_int_equal(mark.streams[STREAM_STATE].seq, 5);
-    assert_int_equal(mark.streams[STREAM_STATE].epoch_ns, 0);
-    assert_int_equal(mark.streams[STREAM_EVENTS].seq, 0);
-}
-
-static void last_mark_of_a_longer_name_is_not_read(void **state)
-{
-    (void)state;
-    struct mark mark;
-    struct buf text = BUF_INIT;
-    buf_addf(&text, "{\"by\":\"%0*d\",\"streams\":{}}", (int)sizeof mark.by - 1, 0);
-    assert_true(read_mark(buf_cstr(&text), &mark));
-    buf_reset(&text);
-    buf_addf(&text, "{\"by\":\"%0*d\",\"streams\":{}}", (int)sizeof mark.by, 0);
-    assert_false(read_mark(buf_cstr(&text), &mark));
-    buf_done(&text);
-}
-
-static void last_mark_that_makes_no_sense_is_not_read(void **state)
-{
-    (void)state;
-    static const char *const bad[] = {
-        "null",
-        "{}",
-        "{\"by\":\"x\"}",
-        "{\"streams\":{}}",
-        "{\"by\":null,\"streams\":{}}",
-        "{\"by\":\"x\",\"streams\":[]}",
-        "{\"by\":\"x\",\"streams\":{\"TWIN_STATE\":{\"seq\":-1}}}",
-        "{\"by\":\"x\",\"streams\":{\"TWIN_STATE\":{\"seq\":\"1\"}}}",
-        "{\"by\":\"x\",\"streams\":{\"TWIN_STATE\":{\"seq\":5},\"TWIN_ACK\":{\"epoch\":1}}}",
-        "{\"by\":\"x\",\"streams\":{\"TWIN_STATE\":{\"seq\":5},\"TWIN_EVENTS\":{\"received\":[]}}}",
-        "{\"by\":\"0123456789012345678901234567890123456789012345678901234567890123456789\","
-        "\"streams\":{}}",
-    };
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        struct mark mark, before;
-        memset(&mark, 0x5a, sizeof mark);
-        before = mark;
-        if (read_mark(bad[i], &mark))
-            fail_msg("taken: %s", bad[i]);
-        assert_memory_equal(&mark, &before, sizeof mark); /* written only on success */
-    }
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make, done)
 
 int main(void)
@@ -472,10 +386,6 @@ int main(void)
         TEST(last_entry_that_is_not_there_is_no_twin),
         TEST(last_mutated_entry_is_nothing_or_a_whole_twin),
         TEST(last_read_without_memory_is_no_twin_and_no_leak),
-        TEST(last_mark_reads_back),
-        TEST(last_mark_may_lack_streams_it_does_not_know),
-        TEST(last_mark_of_a_longer_name_is_not_read),
-        TEST(last_mark_that_makes_no_sense_is_not_read),
     };
     return cmocka_run_group_tests_name("last", tests, NULL, NULL);
 }

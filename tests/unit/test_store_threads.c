@@ -20,14 +20,15 @@
 
 enum {
     VEHICLES = 1000,
-    GENERATIONS = 24, /* of each of them */
+    GENERATIONS = 16, /* of each of them */
     ADDED = 4,        /* new vehicles with each 25 changes: the table grows three times */
     ADD_EVERY = 25,
     READERS = 3,
+    SEEKERS = 2,
     READS_MIN = 200, /* however late a reader begins */
     STATES = 3,
     VID_BYTES = 16,
-    STORES = 30,       /* filled one after the other while others look for the newest vehicle */
+    STORES = 8,        /* filled one after the other while others look for the newest vehicle */
     STORE_FILL = 9000, /* four growths of each table */
 };
 
@@ -278,6 +279,20 @@ static void store_readers_find_whole_twins_while_they_change(void **state)
 
 /* ---- growing ---- */
 
+/* Position n of a stream that changes in all that it has. */
+static struct position whole_position(uint64_t number)
+{
+    return (struct position){T0 + (int64_t)number, number, T0 + 2 * (int64_t)number};
+}
+
+static bool position_is_whole(void)
+{
+    struct position position = store_position(store, STREAM_EVENTS);
+    struct position whole = whole_position(position.seq);
+    return position.seq == 0 ||
+           (position.epoch_ns == whole.epoch_ns && position.received_ns == whole.received_ns);
+}
+
 static const char *find_newest(struct reader *reader, struct random *random)
 {
     char vid[VID_BYTES];
@@ -288,6 +303,8 @@ static const char *find_newest(struct reader *reader, struct random *random)
         const struct twin *found = store_find(store, vid);
         if (!found || found != store_at(store, index) || strcmp(found->vid, vid) != 0)
             return "a vehicle that counts is not found";
+        if (!position_is_whole())
+            return "a position in two halves";
         reader->reads++;
     }
     return store_find(store, "VID-") ? "a vehicle that never was" : NULL;
@@ -311,6 +328,7 @@ static bool fill_store(void)
     for (int i = 0; good && i < STORE_FILL; i++) {
         store_lock(store);
         good = add_vehicles(1);
+        store_advance(store, STREAM_EVENTS, whole_position((uint64_t)i + 1));
         store_unlock(store);
     }
     return good;
@@ -319,30 +337,30 @@ static bool fill_store(void)
 static void store_readers_find_every_vehicle_while_the_table_grows(void **state)
 {
     (void)state;
-    static struct reader readers[READERS];
+    static struct reader readers[SEEKERS];
     struct random random = random_seeded(__func__);
     for (int round = 0; round < STORES; round++) {
         store = store_new();
         assert_non_null(store);
         atomic_store(&done, false);
-        for (int i = 0; i < READERS; i++) {
+        for (int i = 0; i < SEEKERS; i++) {
             readers[i].seed = random_next(&random);
             assert_int_equal(
                 pthread_create(&readers[i].thread, NULL, look_for_vehicles, &readers[i]), 0);
         }
         bool filled = fill_store();
         atomic_store(&done, true);
-        for (int i = 0; i < READERS; i++)
+        for (int i = 0; i < SEEKERS; i++)
             pthread_join(readers[i].thread, NULL);
         assert_true(filled);
         assert_int_equal(store_count(store), STORE_FILL);
-        for (int i = 0; i < READERS; i++)
+        for (int i = 0; i < SEEKERS; i++)
             if (readers[i].wrong)
                 fail_msg("store %d, reader %d: %s", round, i, readers[i].wrong);
         store_free(store);
     }
     uint64_t reads = 0;
-    for (int i = 0; i < READERS; i++)
+    for (int i = 0; i < SEEKERS; i++)
         reads += readers[i].reads;
     assert_true(reads > 0);
 }
