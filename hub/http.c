@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -502,8 +503,8 @@ bool http_stop(struct http *http, int timeout_ms)
     int64_t until_ns = exchange_clock_ns() + (int64_t)timeout_ms * 1000000;
     if (!atomic_exchange(&http->draining, true)) {
         MHD_quiesce_daemon(http->daemon);
-        close(http->listen_fd);
-        http->listen_fd = -1;
+        /* Refuses from now on, and is closed when no thread can be looking at it any more. */
+        shutdown(http->listen_fd, SHUT_RDWR);
     }
     wait_idle(http, until_ns);
     atomic_store(&http->closed, true);
