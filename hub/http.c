@@ -2,6 +2,7 @@
 
 #include "hub/http_exchange.h"
 #include "hub/http_listen.h"
+#include "hub/http_stream.h"
 #include "hub/log.h"
 #include "hub/metrics.h"
 
@@ -25,13 +26,14 @@ enum {
     /* Beside the request's header a connection's memory holds where its parts begin, and the
      * header of the reply. */
     POOL_RESERVE_BYTES = 6 * 1024,
+    STREAM_BLOCK_BYTES = 32 * 1024,
     LAST_REPLIES_MS = 200, /* for the refusals that http_stop itself causes */
 };
 
 struct http {
     struct exchange_rules rules;
     struct route_table *table;
-    struct workers *workers;
+    struct workers *workers, *scan_workers;
     struct MHD_Daemon *daemon;
     struct MHD_Response *no_memory; /* made beforehand, so that it needs none */
     int listen_fd;
@@ -104,14 +106,31 @@ static bool add_headers(struct exchange *x, struct MHD_Response *response)
            MHD_add_response_header(response, "X-Request-Id", x->request_id);
 }
 
+static ssize_t read_pump(void *closure, uint64_t at, char *out, size_t room)
+{
+    (void)at;
+    ssize_t size = http_pump_read(closure, out, room);
+    if (size > 0)
+        return size;
+    return size == PUMP_END ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+static struct MHD_Response *create_response(struct exchange *x)
+{
+    const struct buf *body = &x->reply.body;
+    if (x->pump) /* freed with the exchange, which outlives the sending */
+        return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK_BYTES, read_pump,
+                                                 x->pump, NULL);
+    if (body->size_bytes > 0)
+        return MHD_create_response_from_buffer(body->size_bytes, body->data, MHD_RESPMEM_MUST_FREE);
+    return MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+}
+
 /* The reply as the library wants it; its body is handed over, not copied. NULL: no memory. */
 static struct MHD_Response *response_of(struct exchange *x)
 {
     struct buf *body = &x->reply.body;
-    struct MHD_Response *response =
-        body->size_bytes > 0
-            ? MHD_create_response_from_buffer(body->size_bytes, body->data, MHD_RESPMEM_MUST_FREE)
-            : MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+    struct MHD_Response *response = create_response(x);
     if (!response)
         return NULL;
     if (body->size_bytes > 0)
@@ -160,15 +179,16 @@ static enum MHD_Result call(struct exchange *x)
         exchange_unavailable(x, "The hub is stopping.");
         return send_reply(x);
     }
-    if (x->refused || !(x->route->flags & ROUTE_BLOCKING)) {
+    if (x->refused || !(x->route->flags & (ROUTE_BLOCKING | ROUTE_SCAN))) {
         exchange_call(x);
         return send_reply(x);
     }
     x->job.run = run_job;
     x->job.drop = drop_job;
+    bool scan = (x->route->flags & ROUTE_SCAN) && http->scan_workers;
     /* Suspended first: from the submission on, a worker may resume it. */
     MHD_suspend_connection(x->connection);
-    if (!workers_submit(http->workers, &x->job)) {
+    if (!workers_submit(scan ? http->scan_workers : http->workers, &x->job)) {
         metrics_inc(METRIC_HTTP_REFUSED, 0);
         exchange_unavailable(x, "Too many requests are waiting; try again shortly.");
         MHD_resume_connection(x->connection);
@@ -417,9 +437,12 @@ static void destroy(struct http *http)
 {
     if (http->workers)
         workers_stop(http->workers, 0);
+    if (http->scan_workers)
+        workers_stop(http->scan_workers, 0);
     if (http->daemon)
         MHD_stop_daemon(http->daemon);
     workers_free(http->workers);
+    workers_free(http->scan_workers);
     if (http->no_memory)
         MHD_destroy_response(http->no_memory);
     if (http->listen_fd >= 0)
@@ -470,7 +493,10 @@ struct http *http_start(const struct http_options *options, char error[256])
         goto out;
     snprintf(error, 256, "cannot start the HTTP server's threads");
     http->workers = workers_new(options->workers, options->queue_max);
-    if (http->workers && make_no_memory(http) && start_daemon(http, options, is_ipv6)) {
+    if (options->scan_workers > 0)
+        http->scan_workers = workers_new(options->scan_workers, options->queue_max);
+    if (http->workers && (http->scan_workers || options->scan_workers == 0) &&
+        make_no_memory(http) && start_daemon(http, options, is_ipv6)) {
         error[0] = '\0';
         return http;
     }
@@ -496,6 +522,12 @@ static void wait_idle(struct http *http, int64_t until_ns)
     pthread_mutex_unlock(&http->lock);
 }
 
+static bool stop_workers(struct workers *workers, int64_t until_ns)
+{
+    int64_t rest_ms = (until_ns - exchange_clock_ns()) / 1000000;
+    return !workers || workers_stop(workers, rest_ms > 0 ? (int)rest_ms : 0);
+}
+
 bool http_stop(struct http *http, int timeout_ms)
 {
     if (!http)
@@ -508,8 +540,7 @@ bool http_stop(struct http *http, int timeout_ms)
     }
     wait_idle(http, until_ns);
     atomic_store(&http->closed, true);
-    int64_t rest_ms = (until_ns - exchange_clock_ns()) / 1000000;
-    if (!workers_stop(http->workers, rest_ms > 0 ? (int)rest_ms : 0))
+    if (!stop_workers(http->workers, until_ns) || !stop_workers(http->scan_workers, until_ns))
         return false;
     /* All connections are resumed now; those just refused get to hear it. */
     wait_idle(http, exchange_clock_ns() + (int64_t)LAST_REPLIES_MS * 1000000);

@@ -12,9 +12,10 @@
  * the client accepts it; security headers; metrics per route and status; the access log line.
  *
  * Threads: a fast handler runs on one of the server's event threads and must not block. A handler
- * marked ROUTE_BLOCKING (PostgreSQL) runs on a pool of workers while its connection is suspended.
- * Ownership: the request and all it points to live until the handler returns; the reply's body is
- * taken over by the server.
+ * marked ROUTE_BLOCKING (PostgreSQL) runs on a pool of workers while its connection is suspended,
+ * one marked ROUTE_SCAN (the whole fleet in memory) on another: queries never wait for PostgreSQL.
+ * Ownership: the request and all it points to live until the handler returns, and beside a stream
+ * until that is freed; the reply's body and stream are taken over by the server.
  */
 #ifndef HUB_HTTP_H
 #define HUB_HTTP_H
@@ -60,6 +61,18 @@ const char *http_header(const struct http_request *request, const char *name);
 bool http_etag_known(const struct http_request *request, const char *etag);
 
 enum { HTTP_MAX_REPLY_HEADERS = 8, HTTP_MAX_REPLY_HEADER_BYTES = 4096, HTTP_ETAG_BYTES = 80 };
+
+/* A body that is made while it is sent, for what is too large to be held at once. A member of
+ * something of the handler's. */
+enum http_more { HTTP_MORE, HTTP_END, HTTP_FAILED };
+struct http_stream {
+    /* Appends the next piece, of some 64 KiB at most, on an event thread: it must not block.
+     * HTTP_FAILED, or a buffer that failed, cuts the connection: the client sees that the body is
+     * not whole. */
+    enum http_more (*next)(struct http_stream *stream, struct buf *out);
+    void (*free)(struct http_stream *stream); /* called once, also where nothing was sent */
+};
+
 struct http_reply {
     int status;               /* 200 unless set */
     const char *content_type; /* a literal; application/json unless set */
@@ -67,6 +80,7 @@ struct http_reply {
     char etag[HTTP_ETAG_BYTES]; /* strong, with its quotes; "" for none */
     struct buf headers;         /* written by http_reply_header alone */
     size_t header_count;
+    struct http_stream *stream; /* what follows `body`; NULL: nothing does */
 };
 /* Sets a header, in the place of one of that name. `name` is a literal; control characters in the
  * value become blanks. Beyond HTTP_MAX_REPLY_HEADERS or HTTP_MAX_REPLY_HEADER_BYTES in all the
@@ -81,6 +95,7 @@ enum http_route_flags {
     ROUTE_OPEN = 1 << 1,      /* needs no token: livez, readyz, version, openapi.json */
     ROUTE_METRICS = 1 << 2,   /* needs a token only off loopback */
     ROUTE_BODY_JSON = 1 << 3, /* takes a JSON object as its body */
+    ROUTE_SCAN = 1 << 4,      /* reads the whole fleet: runs on a worker of another pool */
 };
 
 /* One line of the table of routes; routes.c holds the table, and everything else about routes
@@ -99,6 +114,7 @@ struct http_route {
     X(BAD_REQUEST, 400, "bad-request", "Bad request")                                              \
     X(UNKNOWN_PARAMETER, 400, "unknown-parameter", "Unknown query parameter")                      \
     X(BAD_PARAMETER, 400, "bad-parameter", "Bad query parameter")                                  \
+    X(BAD_FILTER, 400, "bad-filter", "Bad filter")                                                 \
     X(BAD_PAGE_TOKEN, 400, "bad-page-token", "Bad page token")                                     \
     X(UNAUTHORIZED, 401, "unauthorized", "Authentication required")                                \
     X(FORBIDDEN, 403, "forbidden", "Not allowed")                                                  \
@@ -126,6 +142,11 @@ enum problem {
 void http_problem(const struct http_request *request, struct http_reply *reply,
                   enum problem problem, const char *detail, ...)
     __attribute__((format(printf, 4, 5)));
+/* The same for a text of the client's that cannot be read, with the members `offset` and, unless
+ * it is empty, `hint`. `parameter` is where the text stood. */
+struct text_error; /* twin/geo.h */
+void http_problem_text(const struct http_request *request, struct http_reply *reply,
+                       enum problem problem, const char *parameter, const struct text_error *error);
 
 /* ---- the server ---- */
 
@@ -133,8 +154,8 @@ struct http_options {
     const char *listen; /* "127.0.0.1:8480", "[::1]:0"; port 0: any free one */
     unsigned connections_max, per_address_max;
     size_t header_bytes_max, body_bytes_max;
-    unsigned event_threads, workers;
-    size_t queue_max; /* requests waiting for a worker; one more is a 503 */
+    unsigned event_threads, workers, scan_workers;
+    size_t queue_max; /* requests waiting for a worker of either pool; one more is a 503 */
     const struct http_route *routes;
     size_t route_count; /* the table outlives the server */
     void *app;

@@ -2,6 +2,7 @@
 
 #include "hub/accept.h"
 #include "hub/gzip.h"
+#include "hub/http_stream.h"
 #include "hub/log.h"
 #include "hub/metrics.h"
 #include "hub/utf8.h"
@@ -98,6 +99,11 @@ struct exchange *exchange_new(const struct exchange_rules *rules, struct exchang
 
 void exchange_end(struct exchange *x)
 {
+    http_pump_free(x->pump);
+    x->pump = NULL;
+    if (x->reply.stream)
+        x->reply.stream->free(x->reply.stream);
+    x->reply.stream = NULL;
     buf_done(&x->reply.body);
     buf_done(&x->reply.headers);
     buf_done(&x->body);
@@ -411,6 +417,19 @@ static void finish_etag(struct exchange *x, bool may_pack)
     buf_reset(&reply->body);
 }
 
+/* A body in pieces has no ETag: nobody has seen its end. */
+static void finish_stream(struct exchange *x)
+{
+    struct http_reply *reply = &x->reply;
+    x->packed = accept_gzip(x->head.accept_encoding) && compressible(reply->content_type);
+    x->pump = http_pump_new(reply, x->packed);
+    if (x->pump)
+        return;
+    x->packed = false;
+    http_problem(&x->request, reply, PROBLEM_INTERNAL, "The answer could not be made.");
+    x->no_memory = reply->body.failed || reply->headers.failed;
+}
+
 static void finish(struct exchange *x)
 {
     struct http_reply *reply = &x->reply;
@@ -420,6 +439,10 @@ static void finish(struct exchange *x)
         x->no_memory = reply->body.failed || reply->headers.failed;
         if (x->no_memory)
             return;
+    }
+    if (reply->stream) {
+        finish_stream(x);
+        return;
     }
     bool may_pack = reply->body.size_bytes >= GZIP_MIN_BYTES &&
                     accept_gzip(x->head.accept_encoding) && compressible(reply->content_type);

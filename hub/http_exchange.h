@@ -60,8 +60,9 @@ struct exchange {
     struct buf body;
     uint64_t discarded_bytes;
 
-    bool packed;    /* the reply's body is gzip */
-    bool no_memory; /* not even for a problem: `reply` is void */
+    bool packed;            /* the reply's body is gzip */
+    struct http_pump *pump; /* sends the body in pieces; NULL: it is whole */
+    bool no_memory;         /* not even for a problem: `reply` is void */
     char sent_etag[HTTP_SENT_ETAG_BYTES];
 
     bool counted; /* among the requests that http_stop waits for */

@@ -1,5 +1,6 @@
 /* Replies as handlers write them: problems (RFC 9457) and headers. */
 #include "hub/http.h"
+#include "twin/geo.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,7 +19,7 @@ enum { DETAIL_MAX_BYTES = 2048 };
 #define RETRY_AFTER_S 1 /* long enough for a queue to drain, short enough for a client to wait */
 
 static void write_problem(struct buf *out, const struct problem_kind *kind, const char *detail,
-                          const char *request_id)
+                          const struct text_error *where, const char *request_id)
 {
     buf_adds(out, "{\"type\":\"/problems/");
     buf_adds(out, kind->slug);
@@ -28,6 +29,14 @@ static void write_problem(struct buf *out, const struct problem_kind *kind, cons
     buf_json_int(out, kind->status);
     buf_adds(out, ",\"detail\":");
     buf_json_cstr(out, detail);
+    if (where) {
+        buf_adds(out, ",\"offset\":");
+        buf_json_int(out, (int64_t)where->offset);
+    }
+    if (where && where->hint[0]) {
+        buf_adds(out, ",\"hint\":");
+        buf_json_cstr(out, where->hint);
+    }
     buf_adds(out, ",\"request_id\":");
     buf_json_cstr(out, request_id);
     buf_addc(out, '}');
@@ -43,10 +52,35 @@ static void trim_utf8(char *text, size_t size)
         text[start - 1] = '\0';
 }
 
+static void become_problem(const struct http_request *request, struct http_reply *reply,
+                           enum problem problem, const char *detail, const struct text_error *where)
+{
+    const struct problem_kind *kind = &kinds[problem];
+    if (reply->stream)
+        reply->stream->free(reply->stream);
+    reply->stream = NULL;
+    buf_reset(&reply->body);
+    buf_reset(&reply->headers);
+    reply->header_count = 0;
+    reply->etag[0] = '\0';
+    reply->status = kind->status;
+    reply->content_type = "application/problem+json";
+    write_problem(&reply->body, kind, detail, where, request->request_id);
+    if (problem == PROBLEM_UNAVAILABLE)
+        http_reply_header(reply, "Retry-After", "%d", RETRY_AFTER_S);
+}
+
+void http_problem_text(const struct http_request *request, struct http_reply *reply,
+                       enum problem problem, const char *parameter, const struct text_error *error)
+{
+    char text[DETAIL_MAX_BYTES];
+    snprintf(text, sizeof text, "%s: %s", parameter, error->detail);
+    become_problem(request, reply, problem, text, error);
+}
+
 void http_problem(const struct http_request *request, struct http_reply *reply,
                   enum problem problem, const char *detail, ...)
 {
-    const struct problem_kind *kind = &kinds[problem];
     char text[DETAIL_MAX_BYTES];
     va_list args;
     va_start(args, detail);
@@ -56,16 +90,7 @@ void http_problem(const struct http_request *request, struct http_reply *reply,
         text[0] = '\0';
     else if ((size_t)size >= sizeof text)
         trim_utf8(text, sizeof text - 1);
-
-    buf_reset(&reply->body);
-    buf_reset(&reply->headers);
-    reply->header_count = 0;
-    reply->etag[0] = '\0';
-    reply->status = kind->status;
-    reply->content_type = "application/problem+json";
-    write_problem(&reply->body, kind, text, request->request_id);
-    if (problem == PROBLEM_UNAVAILABLE)
-        http_reply_header(reply, "Retry-After", "%d", RETRY_AFTER_S);
+    become_problem(request, reply, problem, text, NULL);
 }
 
 /* ---- headers: name, NUL, value, NUL, one after the other ---- */

@@ -1,0 +1,83 @@
+#include "hub/http_stream.h"
+
+#include "hub/gzip.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct http_pump {
+    struct http_stream *stream;
+    struct gzip_stream *gzip;
+    struct buf piece;  /* as the handler or its stream has written it */
+    struct buf packed; /* the same, compressed */
+    size_t sent_bytes; /* of what is being sent: `packed` with a compressor, else `piece` */
+    bool ended;        /* nothing comes after what is being sent */
+};
+
+struct http_pump *http_pump_new(struct http_reply *reply, bool packed)
+{
+    struct http_pump *pump = calloc(1, sizeof *pump);
+    if (!pump)
+        return NULL;
+    if (packed && !(pump->gzip = gzip_stream_new())) {
+        free(pump);
+        return NULL;
+    }
+    pump->stream = reply->stream;
+    pump->piece = reply->body;
+    reply->stream = NULL;
+    buf_init(&reply->body);
+    if (packed && pump->piece.size_bytes > 0 &&
+        !gzip_stream_add(pump->gzip, pump->piece.data, pump->piece.size_bytes, false,
+                         &pump->packed))
+        pump->packed.failed = true;
+    return pump;
+}
+
+static struct buf *outgoing(struct http_pump *pump)
+{
+    return pump->gzip ? &pump->packed : &pump->piece;
+}
+
+/* The next piece in the place of the one that was sent; false when it cannot be made. */
+static bool make_piece(struct http_pump *pump)
+{
+    buf_reset(&pump->piece);
+    buf_reset(&pump->packed);
+    pump->sent_bytes = 0;
+    enum http_more more = pump->stream->next(pump->stream, &pump->piece);
+    if (more == HTTP_FAILED || pump->piece.failed)
+        return false;
+    pump->ended = more == HTTP_END;
+    return !pump->gzip || gzip_stream_add(pump->gzip, pump->piece.data, pump->piece.size_bytes,
+                                          pump->ended, &pump->packed);
+}
+
+ssize_t http_pump_read(struct http_pump *pump, char *out, size_t room)
+{
+    struct buf *from = outgoing(pump);
+    if (from->failed)
+        return PUMP_FAILED;
+    while (pump->sent_bytes == from->size_bytes) {
+        if (pump->ended)
+            return PUMP_END;
+        if (!make_piece(pump))
+            return PUMP_FAILED;
+    }
+    size_t left = from->size_bytes - pump->sent_bytes;
+    size_t size = left < room ? left : room;
+    memcpy(out, from->data + pump->sent_bytes, size);
+    pump->sent_bytes += size;
+    return (ssize_t)size;
+}
+
+void http_pump_free(struct http_pump *pump)
+{
+    if (!pump)
+        return;
+    pump->stream->free(pump->stream);
+    gzip_stream_free(pump->gzip);
+    buf_done(&pump->piece);
+    buf_done(&pump->packed);
+    free(pump);
+}
