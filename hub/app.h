@@ -7,6 +7,7 @@
 #ifndef HUB_APP_H
 #define HUB_APP_H
 
+#include "hub/broker_clock.h"
 #include "hub/bus.h"
 #include "hub/config.h"
 #include "hub/http.h"
@@ -22,6 +23,7 @@ struct app {
     const struct config *config;
     struct bus *bus;
     struct store *store;
+    struct broker_clock clock;
     struct record_lane *record;
     struct archive_reader *archive;
     _Atomic(struct state_lane *) state; /* NULL until the twins are being folded */

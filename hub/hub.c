@@ -27,6 +27,7 @@ enum {
     DATABASE_RETRY_MS = 1000,
     HTTP_EVENT_THREADS = 2,
     HTTP_WORKERS = 4,
+    HTTP_SCAN_WORKERS = 2,
     HTTP_QUEUE_MAX = 256,
     HTTP_STOP_MS = 2000,
     RECORD_STOP_MS = 2000,
@@ -136,7 +137,8 @@ static bool start_twins(struct hub *hub)
     hub->recorder = recorder_new(app->bus, app->config->env, app->config->region);
     if (!hub->recorder)
         return false;
-    hub->presence = presence_lane_start(app->config, app->bus, app->store, hub->recorder);
+    hub->presence =
+        presence_lane_start(app->config, app->bus, app->store, &app->clock, hub->recorder);
     hub->shadow = shadow_lane_start(app->config, app->bus, app->store, hub->recorder);
     if (!hub->presence || !hub->shadow)
         return false;
@@ -256,6 +258,7 @@ static bool start_http(struct hub *hub)
         .body_bytes_max = (size_t)config->http.limits.body_bytes,
         .event_threads = HTTP_EVENT_THREADS,
         .workers = HTTP_WORKERS,
+        .scan_workers = HTTP_SCAN_WORKERS,
         .queue_max = HTTP_QUEUE_MAX,
         .routes = routes,
         .route_count = route_count,
@@ -277,6 +280,8 @@ static bool start(struct hub *hub)
 {
     struct app *app = &hub->app;
     app->store = store_new();
+    if (app->store)
+        broker_clock_init(&app->clock, app->store);
     if (!app->store || !open_bus(hub) || !check_database(hub))
         return false;
     app->record =
@@ -318,6 +323,8 @@ static void stop(struct hub *hub)
     recorder_free(hub->recorder, RECORDER_STOP_MS);
     record_lane_stop(app->record, RECORD_STOP_MS);
     bus_close(app->bus, BUS_STOP_MS);
+    if (app->store)
+        broker_clock_done(&app->clock);
     store_free(app->store);
 }
 

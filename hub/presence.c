@@ -22,6 +22,7 @@ enum {
 struct presence_lane {
     struct bus *bus;
     struct store *store;
+    struct broker_clock *clock;
     struct recorder *recorder;
     struct presence_limits limits;
     char subject[256]; /* of the region's presence records */
@@ -33,7 +34,7 @@ struct presence_lane {
     uint64_t next_seq; /* of TWIN_RECORD, once the last of each vehicle was read */
     int64_t epoch_ns;
     int64_t swept_ms, hearing_since_ns;
-    int64_t anchor_ns, anchor_ms; /* the newest broker time seen, and when it was seen */
+    bool broker_known; /* the last sweep went by the broker's clock, not the hub's own */
     uint64_t connects;
     pthread_t thread;
 };
@@ -185,20 +186,14 @@ static void follow(struct presence_lane *lane)
 
 /* ---- time passes ---- */
 
-/* The broker's clock, which vehicles are seen by: its newest time that came with a message, and
- * what has passed since. The hub's own clock may be off and must not age anybody. */
-static int64_t broker_now(struct presence_lane *lane, int64_t now_ms)
+static int64_t broker_now(struct presence_lane *lane)
 {
-    int64_t newest_ns = store_broker_time(lane->store);
-    if (newest_ns == TIMESTAMP_NONE)
-        return clock_wall_ns();
-    if (newest_ns != lane->anchor_ns) {
-        if (lane->anchor_ns == TIMESTAMP_NONE)
-            lane->hearing_since_ns = TIMESTAMP_NONE; /* it was in the hub's own clock */
-        lane->anchor_ns = newest_ns;
-        lane->anchor_ms = now_ms;
-    }
-    return lane->anchor_ns + (now_ms - lane->anchor_ms) * NS_PER_MS;
+    bool known;
+    int64_t now_ns = broker_clock_now(lane->clock, &known);
+    if (known && !lane->broker_known)
+        lane->hearing_since_ns = TIMESTAMP_NONE; /* it was in the hub's own clock */
+    lane->broker_known = known;
+    return now_ns;
 }
 
 /* Since when the hub hears, without a break; TIMESTAMP_NONE while it does not. */
@@ -235,7 +230,7 @@ static void age(struct presence_lane *lane, struct vehicle *vehicle, int64_t now
 
 static void sweep(struct presence_lane *lane)
 {
-    int64_t now_ms = clock_mono_ms(), now_ns = broker_now(lane, now_ms);
+    int64_t now_ms = clock_mono_ms(), now_ns = broker_now(lane);
     judge_hearing(lane, now_ms, now_ns);
     lane->swept_ms = now_ms;
     if (lane->hearing_since_ns == TIMESTAMP_NONE)
@@ -257,6 +252,7 @@ static void *run(void *closure)
     struct presence_lane *lane = closure;
     while (!atomic_load(&lane->stop)) {
         follow(lane);
+        broker_clock_now(lane->clock, NULL); /* keeps it exact for everybody */
         if (clock_mono_ms() - lane->swept_ms >= SWEEP_MS)
             sweep(lane);
     }
@@ -265,18 +261,19 @@ static void *run(void *closure)
 }
 
 struct presence_lane *presence_lane_start(const struct config *config, struct bus *bus,
-                                          struct store *store, struct recorder *recorder)
+                                          struct store *store, struct broker_clock *clock,
+                                          struct recorder *recorder)
 {
     struct presence_lane *lane = calloc(1, sizeof *lane);
     if (!lane)
         return NULL;
     lane->bus = bus;
     lane->store = store;
+    lane->clock = clock;
     lane->recorder = recorder;
     lane->limits.stale_after_ns = (int64_t)(config->presence.stale_after_s * 1e9);
     lane->limits.offline_after_ns = (int64_t)(config->presence.offline_after_s * 1e9);
     lane->hearing_since_ns = TIMESTAMP_NONE;
-    lane->anchor_ns = TIMESTAMP_NONE;
     lane->swept_ms = clock_mono_ms();
     snprintf(lane->subject, sizeof lane->subject, "fleet.%s.hub.%s.record.%s.>", config->env,
              config->region, record_kind_name(RECORD_PRESENCE));

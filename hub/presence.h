@@ -15,6 +15,7 @@
 #ifndef HUB_PRESENCE_H
 #define HUB_PRESENCE_H
 
+#include "hub/broker_clock.h"
 #include "hub/bus.h"
 #include "hub/config.h"
 #include "hub/recorder.h"
@@ -24,7 +25,8 @@
 struct presence_lane;
 /* Reads what is on record, then starts. NULL when there is no memory. */
 struct presence_lane *presence_lane_start(const struct config *config, struct bus *bus,
-                                          struct store *store, struct recorder *recorder);
+                                          struct store *store, struct broker_clock *clock,
+                                          struct recorder *recorder);
 /* The feeds to ask whether the hub hears; before this is given nothing ages. */
 void presence_lane_listen(struct presence_lane *lane, struct state_lane *feeds);
 /* True once the presence records that existed at the start are applied. */
