@@ -27,15 +27,21 @@ static struct value distance_value(const struct operand *operand,
     return value_of_double(distance_m);
 }
 
+static int64_t elapsed_ns(int64_t since_ns, int64_t now_ns)
+{
+    int64_t age_ns;
+    if (__builtin_sub_overflow(now_ns, since_ns, &age_ns))
+        return now_ns > since_ns ? INT64_MAX : INT64_MIN;
+    return age_ns;
+}
+
 static struct value age_value(const struct operand *operand, const struct subject_of_query *subject,
                               int64_t now_ns)
 {
-    int64_t since_ns = path_since_ns(operand->path, subject), age_ns;
+    int64_t since_ns = path_since_ns(operand->path, subject);
     if (since_ns == TIMESTAMP_NONE)
         return (struct value){.type = VALUE_MISSING};
-    if (__builtin_sub_overflow(now_ns, since_ns, &age_ns))
-        age_ns = now_ns > since_ns ? INT64_MAX : INT64_MIN;
-    return (struct value){.type = VALUE_DURATION, .ns = age_ns};
+    return (struct value){.type = VALUE_DURATION, .ns = elapsed_ns(since_ns, now_ns)};
 }
 
 static struct value operand_value(const struct operand *operand,
@@ -113,11 +119,9 @@ static bool compare(struct value a, struct value b, enum comparison comparison)
     return false;
 }
 
-static bool like(const struct term *term, const struct value *value)
+static bool like(const struct term *term, struct slice text)
 {
-    struct slice text = value->string, piece = term->right.literal.string;
-    if (value->type != VALUE_STRING)
-        return false;
+    struct slice piece = term->right.literal.string;
     bool found;
     if (text.size < piece.size)
         found = false;
@@ -174,6 +178,32 @@ static bool geo_holds(const struct term *term, const struct subject_of_query *su
     return order != GEO_NOWHERE && order_satisfies(order, (enum comparison)term->comparison);
 }
 
+/* What is asked of nearly every vehicle: a value in a document beside a number or a string. */
+static bool field_holds(const struct term *term, const struct subject_of_query *subject)
+{
+    struct doc_ref ref = path_document(term->left.path, subject);
+    struct slice text;
+    if (!term->any_first && !term->any_last) {
+        int order = document_compare(ref, &term->right.literal);
+        return order != NEVER_COMPARES && order_satisfies(order, (enum comparison)term->comparison);
+    }
+    if (!doc_is(ref, DOC_STRING))
+        return false;
+    text.at = doc_string(ref, &text.size);
+    return like(term, text);
+}
+
+static bool age_holds(const struct term *term, const struct subject_of_query *subject,
+                      int64_t now_ns)
+{
+    int64_t since_ns = path_since_ns(term->left.path, subject);
+    if (since_ns == TIMESTAMP_NONE)
+        return false;
+    int64_t age_ns = elapsed_ns(since_ns, now_ns), limit_ns = term->right.literal.ns;
+    return order_satisfies((age_ns > limit_ns) - (age_ns < limit_ns),
+                           (enum comparison)term->comparison);
+}
+
 static bool term_matches(const struct filter *filter, const struct term *term,
                          const struct subject_of_query *subject, int64_t now_ns)
 {
@@ -183,26 +213,32 @@ static bool term_matches(const struct filter *filter, const struct term *term,
     case TERM_INSIDE:
     case TERM_BOX:
         return geo_holds(term, subject);
+    case TERM_STATUS:
+        return term->statuses >> subject->twin->presence.status & 1;
+    case TERM_FIELD:
+        return field_holds(term, subject);
+    case TERM_AGE:
+        return age_holds(term, subject, now_ns);
     case TERM_GROUP:
         return filter->groups->holds(filter->groups->closure, term->group, subject, now_ns);
     default:
         break;
     }
     left = operand_value(&term->left, subject, now_ns);
+    if (left.type == VALUE_MISSING)
+        return false;
     switch ((enum term_kind)term->kind) {
     case TERM_LIKE:
-        return like(term, &left);
+        return left.type == VALUE_STRING && like(term, left.string);
     case TERM_FILLED:
         return filled(&left);
     case TERM_EXISTS:
-        return left.type != VALUE_MISSING;
+        return true;
     case TERM_HOLDS:
         return holds(&left, &term->right.literal);
     default:
         break;
     }
-    if (left.type == VALUE_MISSING)
-        return false;
     right = operand_value(&term->right, subject, now_ns);
     return compare(left, right, (enum comparison)term->comparison);
 }
@@ -216,6 +252,33 @@ bool filter_matches(const struct filter *filter, const struct subject_of_query *
         at = term_matches(filter, term, subject, now_ns) ? term->on_true : term->on_false;
     }
     return at == TERM_ACCEPT;
+}
+
+void term_speed_up(struct term *term)
+{
+    const struct path *path = term->left.path;
+    enum value_type literal = (enum value_type)term->right.literal.type;
+    if (term->right.kind != OPERAND_LITERAL)
+        return;
+    if (term->left.kind == OPERAND_AGE && term->kind == TERM_COMPARE)
+        term->kind = TERM_AGE;
+    if (term->left.kind != OPERAND_PATH)
+        return;
+    if (path->kind == PATH_OF_TWIN && path->root == ROOT_PRESENCE &&
+        path->field == PRESENCE_STATUS && term->kind <= TERM_HOLDS) {
+        uint8_t statuses = 0;
+        struct twin twin = {.vid = ""};
+        struct subject_of_query subject = {.twin = &twin};
+        for (int status = 0; status < PRESENCE_COUNT; status++) {
+            twin.presence.status = (enum presence_status)status;
+            statuses |= (uint8_t)(term_matches(NULL, term, &subject, 0) << status);
+        }
+        term->statuses = statuses;
+        term->kind = TERM_STATUS;
+    } else if ((term->kind == TERM_COMPARE || term->kind == TERM_LIKE) &&
+               (literal == VALUE_NUMBER || literal == VALUE_STRING) && path_in_document(path)) {
+        term->kind = TERM_FIELD;
+    }
 }
 
 /* ---- asking about the filter ---- */

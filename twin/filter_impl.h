@@ -33,6 +33,10 @@ enum term_kind {
     TERM_INSIDE,
     TERM_BOX,
     TERM_GROUP,
+    /* Faster ways to answer some of the first three: */
+    TERM_FIELD,  /* a value in a document beside a number or a string */
+    TERM_AGE,    /* an age beside a duration */
+    TERM_STATUS, /* anything about presence.status: the answer for each status is known */
 };
 
 struct term {
@@ -43,6 +47,7 @@ struct term {
     uint16_t cost;
     struct operand left, right; /* where only one is looked at, it is the left */
     union {
+        uint8_t statuses; /* a bit for each that it holds for */
         struct geo_circle circle;
         struct geo_area *area; /* owned */
         struct geo_box box;
@@ -69,6 +74,8 @@ struct reading {
 /* Reads one term. On failure the term owns nothing. */
 bool term_read(struct reading *reading, struct term *term);
 void term_done(struct term *term);
+/* Makes of a term just read one that is faster to answer, where there is one. */
+void term_speed_up(struct term *term);
 /* Reads `(path, lat, lon)` behind the word distance. */
 bool distance_read(enum path_kind kind, struct lex *lex, struct operand *operand);
 /* Reads `, min_lon, min_lat, max_lon, max_lat` behind the path of a bbox. */

@@ -407,5 +407,6 @@ bool term_read(struct reading *reading, struct term *term)
         return false;
     }
     term->cost = term_cost(term);
+    term_speed_up(term);
     return true;
 }

@@ -72,6 +72,13 @@ bool path_has_age(const struct path *path);
 /* The instant since which it has its age; TIMESTAMP_NONE for none. */
 int64_t path_since_ns(const struct path *path, const struct subject_of_query *subject);
 
+/* Whether all that it can lead to stands in documents, so that the two below say all of it. */
+bool path_in_document(const struct path *path);
+struct doc_ref path_document(const struct path *path, const struct subject_of_query *subject);
+/* <0, 0, >0 as value_compare of two of one type; NEVER_COMPARES for other types or no value. */
+enum { NEVER_COMPARES = 2 };
+int document_compare(struct doc_ref ref, const struct value *literal);
+
 /* Hints for a path whose first name is no root, for one that has no age, for an unknown
  * function. */
 void hint_of_root(struct lex *lex, enum path_kind kind, const struct slice *names, size_t count,

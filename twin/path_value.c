@@ -5,6 +5,42 @@
 
 static const struct value missing = {.type = VALUE_MISSING};
 
+/* Short names by the hundred thousand: two loads that may overlap, instead of a call. */
+static inline bool same_bytes(const char *a, const char *b, size_t size)
+{
+    uint64_t x[2], y[2];
+    uint32_t p[2], q[2];
+    if (size > 2 * sizeof *x || size < sizeof *p)
+        return memcmp(a, b, size) == 0;
+    if (size >= sizeof *x) {
+        memcpy(&x[0], a, sizeof *x);
+        memcpy(&x[1], a + size - sizeof *x, sizeof *x);
+        memcpy(&y[0], b, sizeof *y);
+        memcpy(&y[1], b + size - sizeof *y, sizeof *y);
+        return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
+    }
+    memcpy(&p[0], a, sizeof *p);
+    memcpy(&p[1], a + size - sizeof *p, sizeof *p);
+    memcpy(&q[0], b, sizeof *q);
+    memcpy(&q[1], b + size - sizeof *q, sizeof *q);
+    return ((p[0] ^ q[0]) | (p[1] ^ q[1])) == 0;
+}
+
+/* doc_number for what vehicles send: a mantissa and a power of ten that doubles hold exactly, so
+ * that one division rounds correctly. */
+static inline double number_of(struct doc_ref ref)
+{
+    static const double powers[] = {1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                    1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+    static const int64_t exact = INT64_C(1) << 53;
+    const struct doc_node *node = ref.node;
+    int shift = -node->exponent;
+    if (node->type != DOC_DECIMAL || shift < 0 || shift >= (int)(sizeof powers / sizeof *powers) ||
+        node->u.mantissa > exact || node->u.mantissa < -exact)
+        return doc_number(ref);
+    return (double)node->u.mantissa / powers[shift];
+}
+
 /* ---- values ---- */
 
 struct value value_of_double(double number)
@@ -52,7 +88,7 @@ struct value value_of_doc(struct doc_ref ref)
     case DOC_DECIMAL:
         value.type = VALUE_NUMBER;
         value.form = NUMBER_DECIMAL;
-        value.number = doc_number(ref);
+        value.number = number_of(ref);
         value.mantissa = ref.node->u.mantissa;
         value.exponent = ref.node->exponent;
         break;
@@ -138,8 +174,7 @@ static inline struct doc_ref member(struct doc_ref object, struct slice name)
     const struct doc_node *end = object.node + object.node->u.box.span;
     for (const struct doc_node *node = object.node + 1; node < end;
          node += node->type >= DOC_ARRAY ? node->u.box.span : 1)
-        if (node->name_len == name.size &&
-            memcmp(object.heap + node->name, name.at, name.size) == 0)
+        if (node->name_len == name.size && same_bytes(object.heap + node->name, name.at, name.size))
             return (struct doc_ref){node, object.heap};
     return (struct doc_ref){NULL, NULL};
 }
@@ -154,7 +189,7 @@ static struct doc_ref descend(const struct path *path, size_t i, struct doc_ref 
 
 static inline bool state_is(const struct state *state, struct slice type)
 {
-    return state->type_len == type.size && memcmp(state->text, type.at, type.size) == 0;
+    return state->type_len == type.size && same_bytes(state->text, type.at, type.size);
 }
 
 /* Looking at a state costs a line of memory, so the place where the last vehicle had it is tried
@@ -311,22 +346,64 @@ struct value path_value(const struct path *path, const struct subject_of_query *
     return record_value(path, subject->record);
 }
 
+/* ---- values in documents ---- */
+
+struct doc_ref path_document(const struct path *path, const struct subject_of_query *subject)
+{
+    if (path->kind == PATH_OF_TWIN)
+        return document(path, subject->twin);
+    if (path->root != RECORD_ROOT_data)
+        return (struct doc_ref){NULL, NULL};
+    return descend(path, 1, subject->record->data);
+}
+
+bool path_in_document(const struct path *path)
+{
+    if (path->kind == PATH_OF_RECORD)
+        return path->root == RECORD_ROOT_data && path->count > 1;
+    switch ((enum twin_root)path->root) {
+    case ROOT_STATE:
+    case ROOT_REPORTED:
+    case ROOT_DESIRED:
+    case ROOT_DELTA:
+    case ROOT_CONFIG:
+    case ROOT_META:
+        return path->count > 1;
+    default:
+        return false;
+    }
+}
+
+int document_compare(struct doc_ref ref, const struct value *literal)
+{
+    static const int types[] = {
+        [DOC_NULL] = VALUE_NULL,      [DOC_FALSE] = VALUE_BOOL,    [DOC_TRUE] = VALUE_BOOL,
+        [DOC_DECIMAL] = VALUE_NUMBER, [DOC_DIGITS] = VALUE_NUMBER, [DOC_STRING] = VALUE_STRING,
+        [DOC_ARRAY] = VALUE_ARRAY,    [DOC_OBJECT] = VALUE_OBJECT};
+    if (!ref.node || types[ref.node->type] != literal->type)
+        return NEVER_COMPARES;
+    if (literal->type == VALUE_NUMBER) {
+        double number = number_of(ref);
+        if (number != literal->number)
+            return number < literal->number ? -1 : 1;
+    }
+    struct value value = value_of_doc(ref);
+    int order = value_compare(&value, literal);
+    return (order > 0) - (order < 0);
+}
+
 /* ---- positions and ages ---- */
 
 bool path_position(const struct path *path, const struct subject_of_query *subject, double *lat,
                    double *lon)
 {
     static const struct slice lat_name = {"lat", 3}, lon_name = {"lon", 3};
-    struct doc_ref at = {NULL, NULL};
-    if (path->kind == PATH_OF_TWIN)
-        at = document(path, subject->twin);
-    else if (path->root == RECORD_ROOT_data)
-        at = descend(path, 1, subject->record->data);
+    struct doc_ref at = path_document(path, subject);
     struct doc_ref lat_ref = member(at, lat_name), lon_ref = member(at, lon_name);
     if (!doc_is_number(lat_ref) || !doc_is_number(lon_ref))
         return false;
-    *lat = doc_number(lat_ref);
-    *lon = doc_number(lon_ref);
+    *lat = number_of(lat_ref);
+    *lon = number_of(lon_ref);
     return true;
 }
 
