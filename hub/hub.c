@@ -314,7 +314,8 @@ static void stop(struct hub *hub)
         pthread_join(hub->starter, NULL);
     if (hub->database_running)
         pthread_join(hub->database, NULL);
-    http_stop(hub->http, HTTP_STOP_MS);
+    while (!http_stop(hub->http, HTTP_STOP_MS))
+        ; /* a handler still waits for PostgreSQL, which has its deadlines; drain_watch has ours */
     archive_reader_free(app->archive);
     presence_lane_stop(hub->presence); /* before the feeds: it asks them whether they hear */
     state_lane_stop(atomic_load(&app->state));

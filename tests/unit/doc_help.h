@@ -22,6 +22,7 @@ static inline enum doc_error parse_exact(struct doc_parser *parser, const char *
     char *exact = malloc(size ? size : 1);
     if (!exact)
         return DOC_NO_MEMORY;
+    exact[0] = '\0'; /* gcc wants the block to have held something, also for an empty text */
     memcpy(exact, text, size);
     enum doc_error error = doc_parse(parser, exact, size, limits, root);
     free(exact);
