@@ -1,9 +1,10 @@
 /* The twin as JSON (contract §4). Written straight from the immutable parts when asked; what a
  * viewer may not see is left out here, in one place. */
-#include "twin/twin.h"
+#include "twin/twin_write.h"
 
-static void write_presence(struct buf *out, const struct presence *presence)
+void twin_write_presence(struct buf *out, const struct twin *twin)
 {
+    const struct presence *presence = &twin->presence;
     buf_adds(out, "{\"status\":");
     buf_json_cstr(out, presence_name(presence->status));
     buf_adds(out, ",\"last_seen\":");
@@ -20,21 +21,20 @@ static void comma(struct buf *out, bool *first)
     *first = false;
 }
 
-static bool sees_state(const struct viewer *viewer, const struct twin *twin,
-                       const struct state *state)
+bool twin_sees_state(const struct viewer *viewer, const struct twin *twin,
+                     const struct state *state)
 {
     struct slice type = state_type(state);
     return viewer_sees_part(viewer, twin->vid, "state", type.at, type.size);
 }
 
-static void write_states(struct buf *out, const struct twin *twin, const struct viewer *viewer,
-                         bool all)
+void twin_write_states(struct buf *out, const struct twin *twin, const struct viewer *viewer)
 {
-    bool first = true;
+    bool first = true, all = viewer_sees_everything(viewer);
     buf_addc(out, '{');
     for (size_t i = 0; i < twin->state_count; i++) {
         const struct state *state = twin->states[i];
-        if (!all && !sees_state(viewer, twin, state))
+        if (!all && !twin_sees_state(viewer, twin, state))
             continue;
         comma(out, &first);
         buf_json_string(out, state_type(state).at, state_type(state).size);
@@ -86,14 +86,26 @@ void twin_write_delta(struct buf *out, const struct twin *twin, const struct vie
         write_members(out, twin->vid, part_name(PART_DESIRED), doc_root(twin->delta), viewer);
 }
 
-static void write_metadata(struct buf *out, const struct twin *twin, const struct viewer *viewer)
+void twin_write_revision(struct buf *out, const struct twin *twin)
+{
+    static const enum part_kind order[] = {PART_DESIRED, PART_REPORTED, PART_CONFIG, PART_META};
+    buf_addc(out, '{');
+    for (size_t i = 0; i < PART_COUNT; i++) {
+        const struct part *part = twin->parts[order[i]];
+        buf_json_name(out, part_name(order[i]));
+        buf_json_int(out, part ? (int64_t)part->revision : 0);
+    }
+    buf_addc(out, '}');
+}
+
+void twin_write_metadata(struct buf *out, const struct twin *twin, const struct viewer *viewer)
 {
     bool first = true, all = viewer_sees_everything(viewer);
-    buf_adds(out, ",\"metadata\":{\"state\":{");
+    buf_adds(out, "{\"state\":{");
     for (size_t i = 0; i < twin->state_count; i++) {
         const struct state *state = twin->states[i];
         struct slice boot = state_boot(state);
-        if (!all && !sees_state(viewer, twin, state))
+        if (!all && !twin_sees_state(viewer, twin, state))
             continue;
         comma(out, &first);
         buf_json_string(out, state_type(state).at, state_type(state).size);
@@ -141,10 +153,10 @@ void twin_write(struct buf *out, const struct twin *twin, const struct twin_view
     buf_json_cstr(out, view->region);
     if (all || viewer_sees_part(viewer, twin->vid, "presence", NULL, 0)) {
         buf_adds(out, ",\"presence\":");
-        write_presence(out, &twin->presence);
+        twin_write_presence(out, twin);
     }
     buf_adds(out, ",\"state\":");
-    write_states(out, twin, viewer, all);
+    twin_write_states(out, twin, viewer);
     buf_adds(out, ",\"reported\":");
     twin_write_part(out, twin, PART_REPORTED, viewer);
     buf_adds(out, ",\"desired\":");
@@ -159,15 +171,11 @@ void twin_write(struct buf *out, const struct twin *twin, const struct twin_view
     twin_write_part(out, twin, PART_CONFIG, viewer);
     buf_adds(out, ",\"meta\":");
     twin_write_part(out, twin, PART_META, viewer);
-    buf_adds(out, ",\"revision\":{");
-    static const enum part_kind order[] = {PART_DESIRED, PART_REPORTED, PART_CONFIG, PART_META};
-    for (size_t i = 0; i < PART_COUNT; i++) {
-        const struct part *part = twin->parts[order[i]];
-        buf_json_name(out, part_name(order[i]));
-        buf_json_int(out, part ? (int64_t)part->revision : 0);
+    buf_adds(out, ",\"revision\":");
+    twin_write_revision(out, twin);
+    if (view->metadata) {
+        buf_adds(out, ",\"metadata\":");
+        twin_write_metadata(out, twin, viewer);
     }
-    buf_addc(out, '}');
-    if (view->metadata)
-        write_metadata(out, twin, viewer);
     buf_addc(out, '}');
 }
