@@ -22,6 +22,18 @@ void term_done(struct term *term)
         geo_area_free(term->area);
 }
 
+/* The bytes in a block of their own, NUL-terminated. */
+static char *keep(struct slice bytes)
+{
+    char *copy = malloc(bytes.size + 1);
+    if (!copy)
+        return NULL;
+    if (bytes.size)
+        memcpy(copy, bytes.at, bytes.size);
+    copy[bytes.size] = '\0';
+    return copy;
+}
+
 /* ---- functions ---- */
 
 enum function { NO_FUNCTION, DISTANCE, AGE, INSIDE, BBOX, GROUP, UNKNOWN_FUNCTION };
@@ -106,7 +118,7 @@ static bool group_read(struct reading *reading, struct term *term)
         return lex_unexpected(lex, at, "the name of a group as a string");
     if (!lex_string(lex, &name))
         return false;
-    term->group = strndup(name.at, name.size);
+    term->group = keep(name);
     if (!term->group)
         return lex_no_memory(lex);
     term->kind = TERM_GROUP;
@@ -140,12 +152,9 @@ static bool condition_read(struct reading *reading, enum function function, stru
 static bool literal_keep(struct lex *lex, struct operand *operand, struct value value)
 {
     if (value.type == VALUE_STRING || (value.type == VALUE_NUMBER && value.form == NUMBER_DIGITS)) {
-        char *copy = malloc(value.string.size + 1);
-        if (!copy)
+        value.string.at = keep(value.string);
+        if (!value.string.at)
             return lex_no_memory(lex);
-        if (value.string.size)
-            memcpy(copy, value.string.at, value.string.size);
-        value.string.at = copy;
     }
     *operand = (struct operand){.kind = OPERAND_LITERAL, .literal = value};
     return true;
