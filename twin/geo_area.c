@@ -321,12 +321,10 @@ bool geo_area_holds(const struct geo_area *area, double lat, double lon)
         const struct ring *ring = &area->rings[i];
         if (!ring->hole && within)
             return true;
-        if (ring->hole && !within)
-            continue;
         enum side side = side_of(ring, area->points + ring->first, p);
         if (side == ON_EDGE)
             return true;
-        within = ring->hole ? side == OUTSIDE : side == INSIDE;
+        within = ring->hole ? within && side == OUTSIDE : side == INSIDE;
     }
     return within;
 }
