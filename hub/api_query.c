@@ -1,8 +1,13 @@
 #include "hub/api_query.h"
 
+#include "hub/app.h"
+
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* What a connection's memory holds beside a request that was as long. */
+enum { LINK_MAX_BYTES = HTTP_MAX_REPLY_HEADER_BYTES - 1024 };
 
 bool query_page_size(const struct http_request *request, struct http_reply *reply, size_t *size)
 {
@@ -64,6 +69,98 @@ void query_link_next(const struct http_request *request, struct http_reply *repl
     }
     buf_adds(&target, "page_token=");
     buf_adds(&target, token);
-    http_reply_header(reply, "Link", "<%s>; rel=\"next\"", buf_cstr(&target));
+    if (!target.failed && target.size_bytes <= LINK_MAX_BYTES)
+        http_reply_header(reply, "Link", "<%s>; rel=\"next\"", buf_cstr(&target));
     buf_done(&target);
+}
+
+/* ---- queries ---- */
+
+void query_refuse_text(const struct http_request *request, struct http_reply *reply,
+                       const char *parameter, const struct text_error *error)
+{
+    if (strcmp(error->detail, "out of memory") == 0)
+        http_problem(request, reply, PROBLEM_INTERNAL, "There is no memory to answer this.");
+    else
+        http_problem_text(request, reply,
+                          strcmp(parameter, "filter") == 0 ? PROBLEM_BAD_FILTER
+                                                           : PROBLEM_BAD_PARAMETER,
+                          parameter, error);
+}
+
+void query_refuse(const struct http_request *request, struct http_reply *reply,
+                  enum query_status status, const struct query_denial *denial)
+{
+    if (status == QUERY_DENIED)
+        http_problem(request, reply, PROBLEM_FORBIDDEN,
+                     "Your access does not cover %s of %s, which is among the vehicles that you "
+                     "see: ask for something else.",
+                     denial->path, denial->vid);
+    else
+        http_problem(request, reply, PROBLEM_INTERNAL, "There is no memory to answer this.");
+}
+
+bool query_read(const struct http_request *request, struct http_reply *reply, struct query *query)
+{
+    struct app *app = request->app;
+    struct text_error error;
+    struct query_options options = {
+        .viewer = request->viewer,
+        .region = app->config->region,
+        .now_ns = broker_clock_now(&app->clock, NULL),
+        .filter = http_query(request, "filter"),
+        .order = http_query(request, "order_by"),
+    };
+    enum query_status status = query_init(query, &options, &error);
+    if (status == QUERY_OK)
+        return true;
+    if (status == QUERY_BAD_FILTER || status == QUERY_BAD_ORDER)
+        query_refuse_text(request, reply, status == QUERY_BAD_FILTER ? "filter" : "order_by",
+                          &error);
+    else
+        query_refuse(request, reply, status, NULL);
+    return false;
+}
+
+bool query_read_fields(const struct http_request *request, struct http_reply *reply,
+                       struct fields **fields)
+{
+    const char *text = http_query(request, "fields");
+    struct text_error error;
+    *fields = NULL;
+    if (!text)
+        return true;
+    *fields = fields_compile(text, strlen(text), &error);
+    if (!*fields)
+        query_refuse_text(request, reply, "fields", &error);
+    return *fields != NULL;
+}
+
+bool query_read_format(const struct http_request *request, struct http_reply *reply,
+                       unsigned offered, enum format *format)
+{
+    struct accept_offer offers[FORMAT_COUNT];
+    enum format formats[FORMAT_COUNT];
+    struct buf names = BUF_INIT;
+    size_t count = 0;
+    for (int i = 0; i < FORMAT_COUNT; i++) {
+        if (!(offered & 1u << i))
+            continue;
+        buf_adds(&names, count ? ", " : "");
+        buf_adds(&names, format_offers[i].format);
+        formats[count] = (enum format)i;
+        offers[count++] = format_offers[i];
+    }
+    int chosen = accept_choose(request->accept, http_query(request, "format"), offers, count);
+    if (chosen == ACCEPT_BAD_FORMAT)
+        http_problem(request, reply, PROBLEM_BAD_PARAMETER, "format is one of %s.",
+                     buf_cstr(&names));
+    else if (chosen == ACCEPT_NOTHING)
+        http_problem(request, reply, PROBLEM_NOT_ACCEPTABLE,
+                     "None of what the header Accept names can be sent; there are %s.",
+                     buf_cstr(&names));
+    else
+        *format = formats[chosen];
+    buf_done(&names);
+    return chosen >= 0;
 }

@@ -6,7 +6,10 @@
 #ifndef HUB_API_QUERY_H
 #define HUB_API_QUERY_H
 
+#include "hub/fields.h"
+#include "hub/formats.h"
 #include "hub/http.h"
+#include "hub/query.h"
 
 enum { PAGE_SIZE_DEFAULT = 100, PAGE_SIZE_MAX = 1000 };
 
@@ -18,5 +21,20 @@ bool query_flag(const struct http_request *request, struct http_reply *reply, co
 /* Appends a `Link: <…>; rel="next"` header: the request's own target with another page_token. */
 void query_link_next(const struct http_request *request, struct http_reply *reply,
                      const char *token);
+
+/* `filter` and `order_by`, for the request's viewer, at the broker's time of now. */
+bool query_read(const struct http_request *request, struct http_reply *reply, struct query *query);
+/* `fields`: *fields is NULL where they were not given. */
+bool query_read_fields(const struct http_request *request, struct http_reply *reply,
+                       struct fields **fields);
+/* `format`, or the header Accept: one of those in `offered`, a set of 1 << enum format. */
+bool query_read_format(const struct http_request *request, struct http_reply *reply,
+                       unsigned offered, enum format *format);
+/* The reply for what query_scan and its like have not answered. */
+void query_refuse(const struct http_request *request, struct http_reply *reply,
+                  enum query_status status, const struct query_denial *denial);
+/* The reply for a text that cannot be read, or for want of memory to read it. */
+void query_refuse_text(const struct http_request *request, struct http_reply *reply,
+                       const char *parameter, const struct text_error *error);
 
 #endif

@@ -1,11 +1,17 @@
 /*
  * api_vehicles: /v1/vehicles and the parts of a twin (contract §5). Everything is answered from
- * memory, on an event thread, under no lock.
+ * memory, under no lock: one vehicle on an event thread, the list (hub/api_list.c) on a worker.
  */
 #ifndef HUB_API_VEHICLES_H
 #define HUB_API_VEHICLES_H
 
 #include "hub/http.h"
+
+struct app;
+/* The headers of every answer that reads twins: the position, taken before they are read; and,
+ * while the hub hears nothing, how old they are, as the age of any stored answer is told (RFC 9111
+ * §5.1). */
+void api_position(const struct app *app, struct http_reply *reply);
 
 http_handler api_vehicles;         /* GET /v1/vehicles */
 http_handler api_vehicle;          /* GET /v1/vehicles/{vid} */

@@ -12,7 +12,7 @@
 
 #include "twin/buf.h"
 
-enum { CURSOR_KEY_MAX_BYTES = 512 };
+enum { CURSOR_KEY_MAX_BYTES = 3072 };
 
 void cursor_base64url(struct buf *out, const void *bytes, size_t size);
 /* Decodes at most `room` bytes; false for what is no base64url or does not fit. */

@@ -6,8 +6,9 @@
 
 /* clang-format off */
 const struct http_route routes[] = {
-    {"GET", "/v1/vehicles", api_vehicles, 0, "page_size page_token metadata"},
-    {"GET", "/v1/vehicles/{vid}", api_vehicle, 0, "metadata"},
+    {"GET", "/v1/vehicles", api_vehicles, ROUTE_SCAN,
+     "filter order_by fields page_size page_token metadata format"},
+    {"GET", "/v1/vehicles/{vid}", api_vehicle, 0, "fields metadata"},
     {"GET", "/v1/vehicles/{vid}/desired", api_vehicle_desired, 0, ""},
     {"GET", "/v1/vehicles/{vid}/reported", api_vehicle_reported, 0, ""},
     {"GET", "/v1/vehicles/{vid}/config", api_vehicle_config, 0, ""},

@@ -10,6 +10,7 @@ enum {
     CHUNK_VEHICLES = 1024,
     CHUNKS_MAX = 4096, /* four million vehicles */
     FIRST_BUCKETS = 1024,
+    CACHE_LINE_BYTES = 64,
 };
 
 /* An open-addressed table of vehicles by id. It only grows; a larger one replaces it. */
@@ -113,6 +114,23 @@ static struct vehicle *vehicle_at(const struct store *store, uint32_t index)
 const struct twin *store_at(const struct store *store, uint32_t index)
 {
     return atomic_load(&vehicle_at(store, index)->twin);
+}
+
+uint32_t store_batch(const struct store *store, uint32_t first, const struct twin **twins)
+{
+    struct vehicle *vehicles[STORE_BATCH];
+    uint32_t count = store_count(store), size = 0;
+    while (size < STORE_BATCH && first + size < count) {
+        vehicles[size] = vehicle_at(store, first + size);
+        __builtin_prefetch(vehicles[size]);
+        size++;
+    }
+    for (uint32_t i = 0; i < size; i++) {
+        twins[i] = atomic_load(&vehicles[i]->twin);
+        __builtin_prefetch(twins[i]);
+        __builtin_prefetch((const char *)twins[i] + CACHE_LINE_BYTES);
+    }
+    return size;
 }
 
 /* FNV-1a: ids are short, and an attacker gains nothing: only real vehicles get in. */

@@ -1,0 +1,29 @@
+/*
+ * query_sight: which vehicles a viewer sees, and whether it may ask for what a query asks (contract
+ * §6): a filter, an order or a stat on something that is denied on any vehicle in view is refused,
+ * or its outcome would tell what may not be told.
+ *
+ * The viewer's patterns are judged against the query's paths once; what is left for each vehicle
+ * is to compare its id with the vehicle patterns.
+ *
+ * Ownership: query_sight_free; borrows the viewer and the paths' texts.
+ * Threads: once built, any number of threads.
+ */
+#ifndef HUB_QUERY_SIGHT_H
+#define HUB_QUERY_SIGHT_H
+
+#include "twin/path.h"
+#include "twin/viewer.h"
+
+struct query_sight;
+
+enum sight { SIGHT_HIDDEN, SIGHT_SEEN, SIGHT_DENIED };
+
+struct query_sight *query_sight_new(const struct viewer *viewer); /* NULL: no memory */
+void query_sight_free(struct query_sight *sight);
+/* The query looks at what stands at the path. False when there is no memory. */
+bool query_sight_add(struct query_sight *sight, const struct path *path);
+/* Denied: it sees the vehicle, and *path, if not NULL, is the text of one it may not ask for. */
+enum sight query_sight_of(const struct query_sight *sight, const char *vid, const char **path);
+
+#endif
