@@ -162,6 +162,11 @@ bool slice_is(struct slice slice, const char *text)
     return slice.size == strlen(text) && memcmp(slice.at, text, slice.size) == 0;
 }
 
+bool lex_is_keyword(struct slice word)
+{
+    return slice_is(word, "AND") || slice_is(word, "OR") || slice_is(word, "NOT");
+}
+
 /* Reads `size` bytes at lex->at as one JSON value. */
 static enum doc_error read_json(struct lex *lex, size_t size, struct doc_ref *value)
 {

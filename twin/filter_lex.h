@@ -47,6 +47,8 @@ bool lex_take(struct lex *lex, char c);
 bool lex_expect(struct lex *lex, char c);
 /* The name characters that are next, not taken; size 0 where there is none. */
 struct slice lex_word(const struct lex *lex);
+/* AND, OR, NOT. */
+bool lex_is_keyword(struct slice word);
 bool lex_is_digit(int c);
 bool lex_is_name_char(int c);
 bool slice_is(struct slice slice, const char *text);

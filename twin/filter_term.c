@@ -48,8 +48,7 @@ static enum function function_next(const struct lex *lex)
                                         [GROUP] = "group"};
     struct lex ahead = *lex;
     struct slice word = lex_word(lex);
-    if (word.size == 0 || *word.at == '-' || lex_is_digit(*word.at) || slice_is(word, "NOT") ||
-        slice_is(word, "AND") || slice_is(word, "OR"))
+    if (word.size == 0 || *word.at == '-' || lex_is_digit(*word.at) || lex_is_keyword(word))
         return NO_FUNCTION;
     ahead.at += word.size;
     if (lex_peek(&ahead) != '(')
@@ -222,7 +221,7 @@ static bool operand_read(struct reading *reading, struct operand *operand, enum 
     bool minus = c == '-' && lex->at + 1 < lex->size && lex_is_digit(lex->text[lex->at + 1]);
     if (lex_is_digit(c) || minus)
         return lex_number(lex, &value) && literal_keep(lex, operand, value);
-    if (c == '-' || !lex_is_name_char(c)) {
+    if (c == '-' || !lex_is_name_char(c) || lex_is_keyword(lex_word(lex))) {
         lex_unexpected(lex, lex->at, place == PLACE_RIGHT ? "a value" : "a condition");
         return c == '*' ? lex_hint(lex, "wildcards stand in strings: \"VID-0*\"") : false;
     }

@@ -25,14 +25,9 @@ const char *const *path_roots(enum path_kind kind)
 
 /* ---- names ---- */
 
-static bool is_keyword(struct slice word)
-{
-    return slice_is(word, "AND") || slice_is(word, "OR") || slice_is(word, "NOT");
-}
-
 void path_write_name(struct buf *out, const char *name, size_t size)
 {
-    bool plain = size > 0 && !is_keyword((struct slice){name, size});
+    bool plain = size > 0 && !lex_is_keyword((struct slice){name, size});
     for (size_t i = 0; plain && i < size; i++)
         plain = lex_is_name_char((unsigned char)name[i]);
     if (plain)
@@ -70,7 +65,7 @@ static bool read_name(struct lex *lex, size_t start, struct names *names)
     name = lex_word(lex);
     if (name.size == 0)
         return lex_unexpected(lex, lex->at, "a name");
-    if (is_keyword(name)) {
+    if (lex_is_keyword(name)) {
         lex_fail(lex, lex->at, "%.*s is a keyword; as a name it is quoted", (int)name.size,
                  name.at);
         return lex_hint(lex, "did you mean \"%.*s\"?", (int)name.size, name.at);
