@@ -1,6 +1,7 @@
 #include "hub/routes.h"
 
 #include "hub/api_events.h"
+#include "hub/api_fleet.h"
 #include "hub/api_ops.h"
 #include "hub/api_vehicles.h"
 
@@ -15,6 +16,9 @@ const struct http_route routes[] = {
     {"GET", "/v1/vehicles/{vid}/meta", api_vehicle_meta, 0, ""},
     {"GET", "/v1/vehicles/{vid}/delta", api_vehicle_delta, 0, ""},
     {"GET", "/v1/vehicles/{vid}/state/{type}", api_vehicle_state, 0, ""},
+
+    {"GET", "/v1/fleet/stats", api_fleet_stats, ROUTE_SCAN, "filter group_by stats"},
+    {"GET", "/v1/fleet/fields", api_fleet_fields, ROUTE_SCAN, ""},
 
     {"GET", "/v1/events", api_events, ROUTE_BLOCKING, API_EVENTS_QUERY},
     {"GET", "/v1/events/{id}", api_event, ROUTE_BLOCKING, ""},
