@@ -34,6 +34,9 @@ size_t lex_offset(const struct lex *lex, size_t at)
     return points;
 }
 
+static void write_text(char *to, size_t room, const char *format, va_list args)
+    __attribute__((format(printf, 3, 0)));
+
 /* What did not fit is cut at a code point, so that the text stays valid UTF-8. */
 static void write_text(char *to, size_t room, const char *format, va_list args)
 {
