@@ -18,6 +18,9 @@
 struct record_lane;
 struct archive_reader;
 struct state_lane;
+struct shadow_writer;
+struct registry;
+struct groups;
 
 struct app {
     const struct config *config;
@@ -26,10 +29,13 @@ struct app {
     struct broker_clock clock;
     struct record_lane *record;
     struct archive_reader *archive;
-    _Atomic(struct state_lane *) state; /* NULL until the twins are being folded */
-    _Atomic bool recovered;             /* the twins are what the streams say, at least once */
-    _Atomic int64_t heard_ms;           /* monotonic: when the hub was up to date last; 0: never */
-    _Atomic(const char *) starting;     /* what the start waits for, a literal; NULL when done */
+    struct shadow_writer *shadow;        /* set before `recovered` */
+    struct groups *groups;               /* empty until they are read */
+    _Atomic(struct registry *) registry; /* NULL until TWIN_LAST is read */
+    _Atomic(struct state_lane *) state;  /* NULL until the twins are being folded */
+    _Atomic bool recovered;              /* the twins are what the streams say, at least once */
+    _Atomic int64_t heard_ms;            /* monotonic: when the hub was up to date last; 0: never */
+    _Atomic(const char *) starting;      /* what the start waits for, a literal; NULL when done */
 };
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "hub/clock.h"
 #include "hub/log.h"
+#include "hub/registry.h"
 #include "hub/streams.h"
 
 #include <openssl/rand.h>
@@ -18,7 +19,7 @@ enum {
     STOP_SETTLE_MS = 1500, /* the same while the hub stops */
     STORE_MS = 3000,       /* for the mark */
     TICK_MS = 100,
-    READ_MS = 2000, /* for the mark, or the revision of an entry */
+    READ_MS = 2000, /* for the mark */
     MARK_DEPTH = 8,
 };
 
@@ -28,6 +29,7 @@ struct entry {
     uint64_t changed; /* what the entry holds, see struct vehicle */
     char *subject;    /* followed by the value */
     size_t value_at, value_bytes;
+    struct registry_times times;
     uint64_t expected_seq;
     enum bus_status status;
     uint64_t seq;
@@ -37,6 +39,7 @@ struct checkpoint_lane {
     struct bus *bus;
     struct store *store;
     struct recorder *recorder;
+    struct registry *registry;
     struct bus_outbox *outbox;
     struct doc_parser *parser;
     int interval_ms, settle_ms;
@@ -78,32 +81,12 @@ static bool make_entry(struct checkpoint_lane *lane, uint32_t index, struct entr
         buf_addc(&out, '\0');
         entry->value_at = out.size_bytes;
         last_write_twin(&out, twin);
+        registry_times_of(twin, &entry->times);
         entry->value_bytes = out.size_bytes - entry->value_at;
         entry->subject = buf_take(&out, NULL);
     }
     store_leave(lane->store, place);
     return entry->subject != NULL;
-}
-
-/* The sequence of a vehicle's entry as it is now: somebody else wrote it. */
-static void read_revision(struct checkpoint_lane *lane, struct entry *entry)
-{
-    struct bus_consume what = {.stream = streams_name(TWIN_LAST),
-                               .filter = entry->subject,
-                               .from = BUS_FROM_LAST_PER,
-                               .headers_only = true};
-    struct bus_consumer *consumer = NULL;
-    struct bus_error error;
-    struct bus_msg msg;
-    if (bus_consume(lane->bus, &what, &consumer, NULL, &error) != BUS_OK)
-        return;
-    if (bus_next(consumer, READ_MS, &msg) == BUS_OK) {
-        store_lock(lane->store);
-        entry->vehicle->last_kv_seq = msg.stream_seq;
-        store_unlock(lane->store);
-        bus_msg_done(&msg);
-    }
-    bus_consumer_close(consumer);
 }
 
 /* What became of the entries; returns how many are stored. */
@@ -119,7 +102,10 @@ static size_t settle_entries(struct checkpoint_lane *lane, size_t count)
             store_unlock(lane->store);
             stored++;
         } else if (entry->status == BUS_CONFLICT) {
-            read_revision(lane, entry); /* written at the next checkpoint */
+            /* Somebody else wrote it, perhaps a registration: to be known before it is written
+             * over, at the next checkpoint. */
+            registry_refresh(lane->registry,
+                             (struct slice){entry->vehicle->vid, strlen(entry->vehicle->vid)});
         }
         free(entry->subject);
         entry->subject = NULL;
@@ -139,6 +125,7 @@ static bool store_entries(struct checkpoint_lane *lane, size_t count)
                                      .data = entry->subject + entry->value_at,
                                      .size = entry->value_bytes,
                                      .expected_last_of_subject = entry->expected_seq};
+            registry_times_add(&entry->times, &what);
             if (bus_outbox_store(lane->outbox, &what, sent) != BUS_OK)
                 break;
         }
@@ -207,10 +194,12 @@ static bool read_mark(struct checkpoint_lane *lane)
 }
 
 /* Whether this hub's positions are at least the mark's: a hub that is behind must not overwrite
- * what another vouched for. */
+ * what another vouched for. Of TWIN_RECORD the mark says only how far requests are settled. */
 static bool ahead_of_mark(struct checkpoint_lane *lane)
 {
     for (int i = 0; i < STREAM_LABELS; i++) {
+        if (i == STREAM_RECORD)
+            continue;
         struct position mine = store_position(lane->store, (enum stream_label)i);
         struct position marked = lane->mark.streams[i];
         if (mine.epoch_ns == marked.epoch_ns && mine.seq < marked.seq)
@@ -255,6 +244,15 @@ static bool write_mark(struct checkpoint_lane *lane, const struct mark *mark)
     return true;
 }
 
+/* How far requests are settled is a fact that no later mark takes back. */
+static void keep_settled(const struct checkpoint_lane *lane, struct mark *mark)
+{
+    const struct position *was = &lane->mark.streams[STREAM_RECORD];
+    struct position *is = &mark->streams[STREAM_RECORD];
+    if (is->epoch_ns == 0 || (is->epoch_ns == was->epoch_ns && is->seq < was->seq))
+        *is = *was;
+}
+
 /* One checkpoint. The positions are taken before the vehicles: each entry then holds at least what
  * the positions say. */
 static void checkpoint(struct checkpoint_lane *lane, bool give_back)
@@ -273,6 +271,7 @@ static void checkpoint(struct checkpoint_lane *lane, bool give_back)
     }
     for (int i = 0; i < STREAM_LABELS; i++)
         mark.streams[i] = store_position(lane->store, (enum stream_label)i);
+    keep_settled(lane, &mark);
     memcpy(mark.by, give_back ? "" : lane->hub_id, give_back ? 1 : sizeof mark.by);
     int64_t began_ms = clock_mono_ms();
     bool good = ahead_of_mark(lane) && store_vehicles(lane, &written) &&
@@ -314,7 +313,8 @@ static bool make_hub_id(char id[RECORD_ID_TEXT_BYTES])
 }
 
 struct checkpoint_lane *checkpoint_lane_start(struct bus *bus, struct store *store,
-                                              struct recorder *recorder, int interval_ms)
+                                              struct recorder *recorder, struct registry *registry,
+                                              int interval_ms)
 {
     struct checkpoint_lane *lane = calloc(1, sizeof *lane);
     if (!lane)
@@ -322,6 +322,7 @@ struct checkpoint_lane *checkpoint_lane_start(struct bus *bus, struct store *sto
     lane->bus = bus;
     lane->store = store;
     lane->recorder = recorder;
+    lane->registry = registry;
     lane->interval_ms = interval_ms;
     lane->settle_ms = SETTLE_MS;
     lane->mark_ms = clock_mono_ms();

@@ -3,14 +3,18 @@
 #include "hub/app.h"
 #include "hub/archive.h"
 #include "hub/clock.h"
+#include "hub/failpoint.h"
 #include "hub/last.h"
 #include "hub/log.h"
 #include "hub/migrate.h"
 #include "hub/presence.h"
 #include "hub/record_lane.h"
 #include "hub/recorder.h"
+#include "hub/registry.h"
 #include "hub/routes.h"
 #include "hub/shadow_lane.h"
+#include "hub/shadow_settle.h"
+#include "hub/shadow_write.h"
 #include "hub/state_lane.h"
 #include "hub/streams.h"
 
@@ -30,6 +34,7 @@ enum {
     HTTP_SCAN_WORKERS = 2,
     HTTP_QUEUE_MAX = 256,
     HTTP_STOP_MS = 2000,
+    REGISTRY_WAIT_MS = 1000, /* the archive's, for TWIN_LAST to be read */
     RECORD_STOP_MS = 2000,
     RECORDER_STOP_MS = 1000,
     BUS_STOP_MS = 500,
@@ -41,8 +46,10 @@ struct hub {
     struct app app;
     bool migrate;
     struct recorder *recorder;
+    struct last_found found; /* in TWIN_LAST, at the start */
     struct presence_lane *presence;
     struct shadow_lane *shadow;
+    struct shadow_settler *settler;
     struct checkpoint_lane *checkpoint;
     struct http *http;
     pthread_t starter;
@@ -96,7 +103,9 @@ static bool load_last(struct hub *hub)
     while (wait_connected(hub)) {
         struct buf report = BUF_INIT;
         int64_t began_ms = clock_mono_ms();
-        enum bus_status status = last_load(hub->app.bus, hub->app.store, &report);
+        enum bus_status status =
+            last_load(hub->app.bus, hub->app.store, hub->recorder,
+                      hub->app.config->vehicles.admission == ADMISSION_OPEN, &hub->found, &report);
         if (status == BUS_OK)
             log_info("hub.twins_loaded", "found", buf_cstr(&report), "ms",
                      LOG_INT(clock_mono_ms() - began_ms));
@@ -120,6 +129,28 @@ static bool wait_recovered(struct hub *hub)
     return false;
 }
 
+/* What follows TWIN_LAST and TWIN_SHADOW. False when there is no memory. */
+static bool start_shadows(struct hub *hub)
+{
+    struct app *app = &hub->app;
+    struct registry *registry =
+        registry_start(app->config, app->bus, app->store, hub->recorder, hub->found.end);
+    if (!registry)
+        return false;
+    atomic_store(&app->registry, registry);
+    struct shadow_lane_options options = {
+        .config = app->config,
+        .bus = app->bus,
+        .store = app->store,
+        .recorder = hub->recorder,
+        .registry = registry,
+        .vouched = hub->found.mark.streams[STREAM_SHADOW],
+    };
+    hub->shadow = shadow_lane_start(&options, &hub->found);
+    app->shadow = shadow_writer_new(app->config, app->bus, app->store, hub->recorder);
+    return hub->shadow && app->shadow;
+}
+
 static bool start_twins(struct hub *hub)
 {
     struct app *app = &hub->app;
@@ -134,19 +165,17 @@ static bool start_twins(struct hub *hub)
         return true;
 
     atomic_store(&app->starting, "reading TWIN_SHADOW");
-    hub->recorder = recorder_new(app->bus, app->config->env, app->config->region);
-    if (!hub->recorder)
-        return false;
     hub->presence =
         presence_lane_start(app->config, app->bus, app->store, &app->clock, hub->recorder);
-    hub->shadow = shadow_lane_start(app->config, app->bus, app->store, hub->recorder);
-    if (!hub->presence || !hub->shadow)
+    if (!hub->presence || !start_shadows(hub))
         return false;
     if (!wait_recovered(hub))
         return true;
 
     atomic_store(&app->starting, "folding TWIN_STATE");
-    struct state_lane *state = state_lane_start(app->config, app->bus, app->store, hub->recorder);
+    struct registry *registry = atomic_load(&app->registry);
+    struct state_lane *state =
+        state_lane_start(app->config, app->bus, app->store, hub->recorder, registry);
     if (!state)
         return false;
     atomic_store(&app->state, state);
@@ -155,9 +184,11 @@ static bool start_twins(struct hub *hub)
         clock_pause_ms(TICK_MS / 10);
     if (atomic_load(&hub->stop))
         return true;
-    hub->checkpoint = checkpoint_lane_start(app->bus, app->store, hub->recorder,
+    hub->settler = shadow_settler_start(app->config, app->bus, app->store, hub->recorder,
+                                        hub->found.mark.streams[STREAM_RECORD]);
+    hub->checkpoint = checkpoint_lane_start(app->bus, app->store, hub->recorder, registry,
                                             app->config->twins.checkpoint_s * 1000);
-    if (!hub->checkpoint)
+    if (!hub->settler || !hub->checkpoint)
         return false;
     atomic_store(&app->heard_ms, clock_mono_ms());
     atomic_store(&app->recovered, true);
@@ -276,6 +307,23 @@ static bool start_http(struct hub *hub)
     return true;
 }
 
+/* For the archive, in a fleet whose vehicles must be registered first. */
+static enum record_admission admits(void *closure, struct slice vid, int64_t received_ns)
+{
+    struct app *app = closure;
+    enum registry_recheck asked;
+    struct registry *registry = atomic_load(&app->registry);
+    for (int ms = 0; !registry && ms < REGISTRY_WAIT_MS; ms += TICK_MS) {
+        clock_pause_ms(TICK_MS);
+        registry = atomic_load(&app->registry);
+    }
+    if (!registry)
+        return RECORD_NOT_KNOWN_NOW;
+    if (registry_admitted(registry, vid, received_ns, &asked))
+        return RECORD_ADMITTED;
+    return asked == REGISTRY_SILENT ? RECORD_NOT_KNOWN_NOW : RECORD_NOT_ADMITTED;
+}
+
 static bool start(struct hub *hub)
 {
     struct app *app = &hub->app;
@@ -284,10 +332,15 @@ static bool start(struct hub *hub)
         broker_clock_init(&app->clock, app->store);
     if (!app->store || !open_bus(hub) || !check_database(hub))
         return false;
+    bool registered = app->config->vehicles.admission == ADMISSION_REGISTERED;
+    hub->recorder = recorder_new(app->bus, app->config->env, app->config->region);
     app->record =
-        record_lane_start(&(struct record_lane_options){.config = app->config, .bus = app->bus});
+        record_lane_start(&(struct record_lane_options){.config = app->config,
+                                                        .bus = app->bus,
+                                                        .admits = registered ? admits : NULL,
+                                                        .admits_closure = app});
     app->archive = archive_reader_new(app->config->postgres.dsn, HTTP_WORKERS);
-    if (!app->record || !app->archive || !start_http(hub))
+    if (!hub->recorder || !app->record || !app->archive || !start_http(hub))
         return false;
     hub->starter_running = pthread_create(&hub->starter, NULL, starter_run, hub) == 0;
     return hub->starter_running;
@@ -320,9 +373,14 @@ static void stop(struct hub *hub)
     presence_lane_stop(hub->presence); /* before the feeds: it asks them whether they hear */
     state_lane_stop(atomic_load(&app->state));
     shadow_lane_stop(hub->shadow);
+    shadow_settler_stop(hub->settler);
     checkpoint_lane_stop(hub->checkpoint);
+    registry_stop(atomic_load(&app->registry));
     recorder_free(hub->recorder, RECORDER_STOP_MS);
     record_lane_stop(app->record, RECORD_STOP_MS);
+    registry_free(atomic_load(&app->registry));
+    shadow_writer_free(app->shadow);
+    last_found_done(&hub->found);
     bus_close(app->bus, BUS_STOP_MS);
     if (app->store)
         broker_clock_done(&app->clock);
@@ -338,6 +396,8 @@ int hub_run(const struct hub_run_options *options)
     hub->app.config = options->config;
     hub->migrate = options->migrate;
     hub->failed_fd = eventfd(0, EFD_CLOEXEC);
+    if (!failpoint_init())
+        log_warn("hub.no_such_failpoint", "detail", "FLEETHUB_FAILPOINT names none; ignored");
     if (hub->failed_fd >= 0 && start(hub)) {
         struct pollfd wait[] = {{.fd = options->stop_fd, .events = POLLIN},
                                 {.fd = hub->failed_fd, .events = POLLIN}};

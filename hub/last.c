@@ -1,6 +1,7 @@
 #include "hub/last.h"
 
 #include "hub/log.h"
+#include "hub/registry.h"
 #include "hub/streams.h"
 
 #include <stdio.h>
@@ -13,12 +14,14 @@ enum {
     ENTRY_DEPTH = 40, /* a state's data, in its entry */
 };
 
-/* Which streams the mark speaks of, and by what name. */
+/* Which streams the mark speaks of, and by what name. `folded`: the feeds go on from there. */
 static const struct {
     enum stream_label label;
     const char *name;
-} mark_streams[] = {
-    {STREAM_STATE, "TWIN_STATE"}, {STREAM_EVENTS, "TWIN_EVENTS"}, {STREAM_ACK, "TWIN_ACK"}};
+    bool folded;
+} mark_streams[] = {{STREAM_STATE, "TWIN_STATE", true},    {STREAM_EVENTS, "TWIN_EVENTS", true},
+                    {STREAM_ACK, "TWIN_ACK", true},        {STREAM_RECORD, "TWIN_RECORD", false},
+                    {STREAM_SHADOW, "TWIN_SHADOW", false}, {STREAM_ACCESS, "TWIN_ACCESS", false}};
 enum { MARK_STREAMS = sizeof mark_streams / sizeof *mark_streams };
 
 /* ---- writing ---- */
@@ -45,12 +48,21 @@ static void write_state(struct buf *out, const struct state *state)
     buf_addc(out, '}');
 }
 
+static void write_revision(struct buf *out, const char *name, const struct part *part)
+{
+    buf_adds(out, name);
+    buf_json_int(out, part ? (int64_t)part->revision : 0);
+}
+
 void last_write_twin(struct buf *out, const struct twin *twin)
 {
     buf_adds(out, "{\"registered\":");
     buf_adds(out, twin->registered ? "true" : "false");
+    buf_adds(out, ",\"registered_at\":");
+    buf_json_timestamp(out, twin->registered_ns);
     buf_adds(out, ",\"retired\":");
     buf_json_timestamp(out, twin->retired_ns);
+    buf_adds(out, twin->hidden ? ",\"hidden\":true" : ",\"hidden\":false");
     buf_adds(out, ",\"presence\":{\"status\":");
     buf_json_cstr(out, presence_name(twin->presence.status));
     buf_adds(out, ",\"last_seen\":");
@@ -59,6 +71,8 @@ void last_write_twin(struct buf *out, const struct twin *twin)
     buf_json_timestamp(out, twin->presence.since_ns);
     buf_adds(out, "},\"delta_since\":");
     buf_json_timestamp(out, twin->delta_since_ns);
+    write_revision(out, ",\"desired\":", twin->parts[PART_DESIRED]);
+    write_revision(out, ",\"reported\":", twin->parts[PART_REPORTED]);
     buf_adds(out, ",\"states\":{");
     for (size_t i = 0; i < twin->state_count; i++) {
         struct slice type = state_type(twin->states[i]);
@@ -182,7 +196,9 @@ struct twin *last_read_twin(struct doc_ref entry, const char *vid)
     if (!twin)
         return NULL;
     twin->registered = doc_is(doc_getz(entry, "registered"), DOC_TRUE);
+    twin->hidden = doc_is(doc_getz(entry, "hidden"), DOC_TRUE);
     if (!doc_is(states, DOC_OBJECT) || !read_presence(entry, &twin->presence) ||
+        !read_time(entry, "registered_at", &twin->registered_ns) ||
         !read_time(entry, "retired", &twin->retired_ns) ||
         !read_time(entry, "delta_since", &twin->delta_since_ns)) {
         last_free_twin(twin);
@@ -226,47 +242,97 @@ bool last_read_mark(struct doc_ref entry, struct mark *mark)
 
 struct load {
     struct store *store;
+    struct recorder *recorder;
+    bool open;
     struct doc_parser *parser;
-    struct mark mark;
+    struct last_found *found;
+    int64_t epoch_ns; /* of TWIN_LAST */
     size_t vehicles, bad;
 };
 
-static void load_vehicle(struct load *load, struct slice vid, struct doc_ref entry, uint64_t seq)
+void last_found_done(struct last_found *found)
 {
-    store_lock(load->store);
-    struct vehicle *vehicle = store_vehicle(load->store, vid.at, vid.size);
-    if (vehicle && vehicle->last_kv_seq < seq) {
-        struct twin *twin = last_read_twin(entry, vehicle->vid);
-        vehicle->last_kv_seq = seq;
-        if (twin) {
-            /* Nothing was here but an empty twin, or an earlier entry of an interrupted reading. */
-            struct twin *old = store_current(vehicle);
-            for (size_t i = 0; i < old->state_count; i++)
-                store_retire(load->store, old->states[i]);
-            store_put(load->store, vehicle, twin);
-            vehicle->persisted = vehicle->changed;
-            load->vehicles++;
-        } else {
-            load->bad++;
-            log_warn("last.entry_ignored", "vid", vehicle->vid, "seq", LOG_INT(seq), "detail",
-                     "not readable; what the streams still hold is folded again");
-        }
-    }
-    store_unlock(load->store);
+    free(found->deltas);
+    *found = (struct last_found){0};
 }
 
-static void load_entry(struct load *load, const struct bus_msg *msg)
+/* Keeps what the entry says of the divergence, which means something once the two sides of it are
+ * there. False when there is no memory. */
+static bool keep_delta(struct last_found *found, uint32_t index, struct twin *twin,
+                       struct doc_ref entry)
+{
+    enum { ROOM_STEP = 1024 };
+    int64_t desired, reported;
+    int64_t since_ns = twin->delta_since_ns;
+    twin->delta_since_ns = TIMESTAMP_NONE;
+    if (index >= found->delta_count) {
+        size_t count = (size_t)index + ROOM_STEP + found->delta_count / 2;
+        struct last_delta *more = realloc(found->deltas, count * sizeof *more);
+        if (!more)
+            return false;
+        memset(more + found->delta_count, 0, (count - found->delta_count) * sizeof *more);
+        found->deltas = more;
+        found->delta_count = count;
+    }
+    found->deltas[index] = (struct last_delta){0};
+    if (since_ns != TIMESTAMP_NONE && read_seq(entry, "desired", 0, &desired) &&
+        read_seq(entry, "reported", 0, &reported))
+        found->deltas[index] =
+            (struct last_delta){true, since_ns, (uint64_t)desired, (uint64_t)reported};
+    return true;
+}
+
+/* Puts what an entry holds in place. False when there is no memory. With the lock held. */
+static bool load_vehicle(struct load *load, struct vehicle *vehicle, struct doc_ref entry,
+                         const struct registry_entry *change)
+{
+    struct twin *twin = last_read_twin(entry, vehicle->vid);
+    if (!twin) {
+        load->bad++;
+        log_warn("last.entry_ignored", "vid", vehicle->vid, "seq", LOG_INT(change->seq), "detail",
+                 "not readable; what the streams still hold is folded again");
+    } else {
+        if (!keep_delta(load->found, vehicle->index, twin, entry)) {
+            last_free_twin(twin);
+            return false;
+        }
+        /* Nothing was here but an empty twin, or an earlier entry of an interrupted reading. */
+        struct twin *old = store_current(vehicle);
+        for (size_t i = 0; i < old->state_count; i++)
+            store_retire(load->store, old->states[i]);
+        store_put(load->store, vehicle, twin);
+        vehicle->persisted = vehicle->changed;
+        load->vehicles++;
+    }
+    return registry_apply(load->store, vehicle, change, load->open);
+}
+
+/* False when there is no memory. */
+static bool load_entry(struct load *load, const struct bus_msg *msg)
 {
     struct doc_limits limits = {ENTRY_MAX_BYTES, ENTRY_DEPTH};
     struct doc_ref entry;
-    struct slice vid;
+    struct registry_entry change;
+    bool done = true;
     if (bus_msg_header(msg, "KV-Operation") ||
         doc_parse(load->parser, msg->data, msg->size, limits, &entry) != DOC_OK)
-        return;
-    if (strcmp(msg->subject, streams_mark_subject()) == 0)
-        last_read_mark(entry, &load->mark);
-    else if (streams_last_parse(msg->subject, &vid))
-        load_vehicle(load, vid, entry, msg->stream_seq);
+        return true;
+    if (strcmp(msg->subject, streams_mark_subject()) == 0) {
+        last_read_mark(entry, &load->found->mark);
+        return true;
+    }
+    if (!registry_entry_of(msg, &change))
+        return true;
+    if (!registry_put_record(load->recorder, load->epoch_ns, &change))
+        return false;
+    store_lock(load->store);
+    struct vehicle *vehicle = store_vehicle(load->store, change.vid.at, change.vid.size);
+    if (!vehicle)
+        done = false;
+    else if (vehicle->last_kv_seq < msg->stream_seq)
+        done = load_vehicle(load, vehicle, entry, &change);
+    store_unlock(load->store);
+    return done;
 }
 
 static enum bus_status read_entries(struct load *load, struct bus_consumer *consumer)
@@ -280,18 +346,24 @@ static enum bus_status read_entries(struct load *load, struct bus_consumer *cons
             continue;
         if (status != BUS_OK)
             return status;
-        bool last = msg.pending == 0;
-        load_entry(load, &msg);
+        bool last = msg.pending == 0, loaded = load_entry(load, &msg);
         bus_msg_done(&msg);
+        if (!loaded)
+            return BUS_ERROR;
         if (last)
             return BUS_OK;
     }
 }
 
-enum bus_status last_load(struct bus *bus, struct store *store, struct buf *report)
+enum bus_status last_load(struct bus *bus, struct store *store, struct recorder *recorder,
+                          bool open, struct last_found *found, struct buf *report)
 {
     struct bus_consume what = {.stream = streams_name(TWIN_LAST), .from = BUS_FROM_LAST_PER};
-    struct load load = {.store = store, .parser = doc_parser_new()};
+    struct load load = {.store = store,
+                        .recorder = recorder,
+                        .open = open,
+                        .parser = doc_parser_new(),
+                        .found = found};
     struct bus_consumer *consumer = NULL;
     struct bus_stream_info info;
     struct bus_error error;
@@ -303,13 +375,17 @@ enum bus_status last_load(struct bus *bus, struct store *store, struct buf *repo
         buf_adds(report, error.text);
         goto out;
     }
+    load.epoch_ns = info.created_ns;
+    found->end = (struct position){.epoch_ns = info.created_ns, .seq = info.last_seq};
     if (info.messages > 0)
         status = read_entries(&load, consumer);
     if (status != BUS_OK)
         goto out;
     store_lock(store);
     for (size_t i = 0; i < MARK_STREAMS; i++)
-        store_reposition(store, mark_streams[i].label, load.mark.streams[mark_streams[i].label]);
+        if (mark_streams[i].folded)
+            store_reposition(store, mark_streams[i].label,
+                             found->mark.streams[mark_streams[i].label]);
     store_unlock(store);
     buf_addf(report, "%zu vehicles, %zu entries not readable", load.vehicles, load.bad);
 out:

@@ -16,7 +16,8 @@
 
 #define PREFIX "fleethub_"
 
-enum metric_type { COUNTER, GAUGE, TOTAL };
+enum metric_type { COUNTER, GAUGE, TOTAL, HISTOGRAM };
+static const char *const type_names[] = {"counter", "gauge", "counter", "histogram"};
 
 enum label {
 #define X(id, name) LABEL_##id,
@@ -43,8 +44,8 @@ static const struct metric_kind {
 
 /* ---- lists of label values ---- */
 
-static const char *const stream_names[STREAM_LABELS] = {"TWIN_STATE", "TWIN_EVENTS", "TWIN_ACK",
-                                                        "TWIN_RECORD", "TWIN_SHADOW"};
+static const char *const stream_names[STREAM_LABELS] = {
+    "TWIN_STATE", "TWIN_EVENTS", "TWIN_ACK", "TWIN_RECORD", "TWIN_SHADOW", "TWIN_ACCESS", "TWIN_LAST"};
 static const char *const outcome_names[OUTCOME_LABELS] = {"applied", "stale", "duplicate",
                                                           "rejected"};
 static const char *const result_names[RESULT_LABELS] = {"ok", "failed"};
@@ -150,6 +151,20 @@ static _Atomic uint64_t cells[METRIC_COUNT][CELLS_SMALL];
 static atomic_bool touched[METRIC_COUNT][CELLS_SMALL];
 static _Atomic uint64_t request_cells[ROUTE_LABELS][STATUS_LABELS];
 
+/* A histogram's cells: a count for each bucket, the one without a bound, and the sum's double. */
+static const double bucket_bounds[] = {
+#define X(bound) bound,
+    METRICS_BUCKET_TABLE(X)
+#undef X
+};
+enum {
+    BUCKETS = sizeof bucket_bounds / sizeof *bucket_bounds,
+    CELL_REST = BUCKETS,
+    CELL_SUM,
+    HISTOGRAM_CELLS,
+};
+_Static_assert(FITS(HISTOGRAM_CELLS), "a histogram has more buckets than there are cells");
+
 static struct {
     const char *name, *value;
 } build_labels[METRICS_MAX_BUILD_LABELS] = {{"version", FLEETHUB_VERSION}};
@@ -201,15 +216,28 @@ void metrics_set(enum metric metric, size_t label, double value)
     atomic_store_explicit(&touched[metric][small], true, memory_order_relaxed);
 }
 
-void metrics_move(enum metric metric, size_t label, double by)
+static void cell_move(_Atomic uint64_t *cell, double by)
 {
-    size_t small;
-    _Atomic uint64_t *cell = cell_of(metric, label, 0, &small);
     uint64_t seen = atomic_load_explicit(cell, memory_order_relaxed);
     while (!atomic_compare_exchange_weak_explicit(cell, &seen, bits_of(double_of(seen) + by),
                                                   memory_order_relaxed, memory_order_relaxed))
         continue;
+}
+
+void metrics_move(enum metric metric, size_t label, double by)
+{
+    size_t small;
+    cell_move(cell_of(metric, label, 0, &small), by);
     atomic_store_explicit(&touched[metric][small], true, memory_order_relaxed);
+}
+
+void metrics_observe(enum metric metric, double value)
+{
+    size_t bucket = 0;
+    while (bucket < BUCKETS && value > bucket_bounds[bucket])
+        bucket++;
+    atomic_fetch_add_explicit(&cells[metric][bucket], 1, memory_order_relaxed);
+    cell_move(&cells[metric][CELL_SUM], value);
 }
 
 uint64_t metrics_get(enum metric metric, size_t label_a, size_t label_b)
@@ -360,6 +388,21 @@ static void write_series(struct buf *out, enum metric metric, size_t a, size_t b
     write_value(out, kind, raw);
 }
 
+static void write_histogram(struct buf *out, enum metric metric)
+{
+    const char *name = kinds[metric].name;
+    uint64_t count = 0;
+    for (int i = 0; i <= CELL_REST; i++) {
+        count += atomic_load_explicit(&cells[metric][i], memory_order_relaxed);
+        if (i < BUCKETS)
+            buf_addf(out, "%s_bucket{le=\"%.15g\"} %" PRIu64 "\n", name, bucket_bounds[i], count);
+        else
+            buf_addf(out, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n", name, count);
+    }
+    double sum = double_of(atomic_load_explicit(&cells[metric][CELL_SUM], memory_order_relaxed));
+    buf_addf(out, "%s_sum %.15g\n%s_count %" PRIu64 "\n", name, sum, name, count);
+}
+
 void metrics_render(struct buf *out)
 {
     sample_process();
@@ -367,7 +410,11 @@ void metrics_render(struct buf *out)
     for (int i = 0; i < METRIC_COUNT; i++) {
         const struct metric_kind *kind = &kinds[i];
         buf_addf(out, "# HELP %s %s.\n# TYPE %s %s\n", kind->name, kind->help, kind->name,
-                 kind->type == GAUGE ? "gauge" : "counter");
+                 type_names[kind->type]);
+        if (kind->type == HISTOGRAM) {
+            write_histogram(out, (enum metric)i);
+            continue;
+        }
         for (size_t a = 0; a < label_count(kind->label_a); a++)
             for (size_t b = 0; b < label_count(kind->label_b); b++)
                 write_series(out, (enum metric)i, a, b);

@@ -34,7 +34,8 @@
     X(STATUS, "status")
 
 /* id, name without the prefix, type, its one or two label lists, help.
- * COUNTER counts up by metrics_add; GAUGE and TOTAL (a counter kept elsewhere) are set. */
+ * COUNTER counts up by metrics_add; GAUGE and TOTAL (a counter kept elsewhere) are set; HISTOGRAM,
+ * which has no labels, takes values by metrics_observe. */
 #define METRIC_TABLE(X)                                                                            \
     X(MESSAGES, "messages_total", COUNTER, STREAM, OUTCOME, "Messages judged, by outcome")         \
     X(REJECTED, "rejected_total", COUNTER, REASON, NONE, "Messages refused, by reason")            \
@@ -51,6 +52,8 @@
     X(ARCHIVE_WRITER, "archive_writer", GAUGE, NONE, NONE, "1 while this hub writes the archive")  \
     X(STREAM_EPOCHS, "stream_epochs_total", COUNTER, STREAM, NONE, "Streams found to begin anew")  \
     X(CONNECTED, "connected", GAUGE, PEER, NONE, "1 while connected")                              \
+    X(DELTA_CONVERGENCE, "delta_convergence_seconds", HISTOGRAM, NONE, NONE,                       \
+      "How long reported took to match desired")                                                   \
     X(CHECKPOINTS, "twin_checkpoints_total", COUNTER, RESULT, NONE, "Writings of TWIN_LAST")       \
     X(HTTP_REQUESTS, "http_requests_total", COUNTER, ROUTE, STATUS, "Requests answered")           \
     X(HTTP_OPEN, "http_connections", GAUGE, NONE, NONE, "Open HTTP connections")                   \
@@ -75,6 +78,8 @@ enum stream_label {
     STREAM_ACK,
     STREAM_RECORD,
     STREAM_SHADOW,
+    STREAM_ACCESS,
+    STREAM_LAST,
     STREAM_LABELS
 };
 enum outcome_label {
@@ -109,8 +114,9 @@ enum peer_label { PEER_NATS, PEER_POSTGRES, PEER_LABELS };
 
 #define STATUS_TABLE(X)                                                                            \
     X(200)                                                                                         \
-    X(201) X(202) X(204) X(304) X(400) X(401) X(403) X(404) X(405) X(406) X(409) X(410) X(412)     \
-        X(413) X(415) X(422) X(429) X(431) X(500) X(503) X(504)
+    X(201)                                                                                         \
+    X(202) X(204) X(304) X(400) X(401) X(403) X(404) X(405) X(406) X(409) X(410) X(412) X(413)     \
+        X(415) X(422) X(429) X(431) X(500) X(503) X(504)
 
 enum { METRICS_MAX_ROUTES = 128 };
 
@@ -121,6 +127,11 @@ static inline void metrics_inc(enum metric metric, size_t label)
 {
     metrics_add(metric, label, 0, 1);
 }
+/* The upper bounds of every histogram's buckets; one without a bound follows. */
+#define METRICS_BUCKET_TABLE(X)                                                                    \
+    X(0.1) X(0.5) X(1) X(2) X(5) X(10) X(30) X(60) X(300) X(900) X(3600) X(21600) X(86400)
+/* One value of a HISTOGRAM; at least 0. */
+void metrics_observe(enum metric metric, double value);
 /* For a GAUGE or TOTAL. */
 void metrics_set(enum metric metric, size_t label, double value);
 /* Moves a GAUGE up or down from what it is (0 at first). */

@@ -390,7 +390,7 @@ static void work(struct record_lane *lane)
 {
     int64_t now_ms = clock_mono_ms();
     if (!open_streams(lane, now_ms) || gather(lane) == TAKEN_NO_MEMORY) {
-        fail(lane, "reading", "no memory");
+        fail(lane, "reading", "no memory, or NATS does not say who is registered");
         return;
     }
     now_ms = clock_mono_ms();
@@ -474,6 +474,8 @@ struct record_lane *record_lane_start(const struct record_lane_options *options)
     pthread_mutex_init(&lane->lock, NULL);
     lane->maker = record_maker_new((size_t)lane->config->nats.limits.payload_bytes);
     lane->batch = record_batch_new(lane->config->region);
+    if (lane->maker)
+        record_maker_admission(lane->maker, options->admits, options->admits_closure);
     name_all(lane);
     if (!record_streams_init(lane->streams) || !lane->maker || !lane->batch ||
         pthread_create(&lane->thread, NULL, run, lane) != 0) {

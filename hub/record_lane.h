@@ -33,6 +33,8 @@ struct record_lane;
 struct record_lane_options {
     const struct config *config; /* outlives the lane */
     struct bus *bus;
+    record_admits_fn *admits; /* record_make.h */
+    void *admits_closure;
 };
 
 /* Starts, with or without a broker and a database there. NULL: no memory, or no thread. */

@@ -8,6 +8,8 @@
 struct record_maker {
     struct doc_parser *parser;
     size_t payload_bytes_max;
+    record_admits_fn *admits; /* NULL: everybody is admitted */
+    void *admits_closure;
     struct buf key; /* what an id derives from */
     struct record_scratch scratch;
 };
@@ -34,6 +36,12 @@ void record_maker_free(struct record_maker *maker)
     buf_done(&maker->key);
     record_scratch_done(&maker->scratch);
     free(maker);
+}
+
+void record_maker_admission(struct record_maker *maker, record_admits_fn *admits, void *closure)
+{
+    maker->admits = admits;
+    maker->admits_closure = closure;
 }
 
 /* ---- ids of what vehicles say ---- */
@@ -103,6 +111,14 @@ static bool make_of_vehicle(struct record_maker *maker, const struct record_sour
     struct record *record = &made->record;
     enum refusal refusal = envelope_parse(maker->parser, msg->subject, msg->data, msg->size,
                                           maker->payload_bytes_max, &envelope);
+    if (refusal == REFUSAL_NONE && maker->admits) {
+        enum record_admission admission =
+            maker->admits(maker->admits_closure, envelope.subject.vid, msg->received_ns);
+        if (admission == RECORD_NOT_KNOWN_NOW)
+            return false;
+        if (admission == RECORD_NOT_ADMITTED)
+            refusal = REFUSAL_NOT_REGISTERED;
+    }
     if (refusal == REFUSAL_NO_MEMORY)
         return false;
     if (refusal != REFUSAL_NONE)

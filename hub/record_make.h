@@ -22,6 +22,13 @@ struct record_maker;
 struct record_maker *record_maker_new(size_t payload_bytes_max);
 void record_maker_free(struct record_maker *maker);
 
+/* Who is admitted, where vehicles must be registered first. It may wait for NATS. */
+enum record_admission { RECORD_ADMITTED, RECORD_NOT_ADMITTED, RECORD_NOT_KNOWN_NOW };
+typedef enum record_admission record_admits_fn(void *closure, struct slice vid,
+                                               int64_t received_ns);
+/* NULL, as at first: everybody is. */
+void record_maker_admission(struct record_maker *maker, record_admits_fn *admits, void *closure);
+
 struct record_source {
     const char *stream;
     int64_t created_ns;
@@ -34,7 +41,7 @@ struct record_made {
     int32_t day;          /* for the table of digests: of the vehicle's timestamp, 0 without one */
 };
 
-/* False only where there is no memory. */
+/* False only where there is no memory, or admission cannot be judged now. */
 bool record_make(struct record_maker *maker, const struct record_source *source,
                  const struct bus_msg *msg, struct record_made *made);
 

@@ -2,125 +2,90 @@
 
 #include "hub/clock.h"
 #include "hub/log.h"
-#include "hub/presence.h"
+#include "hub/shadow_history.h"
+#include "hub/shadow_impl.h"
+#include "hub/shadow_write.h"
 #include "hub/streams.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
     NEXT_MS = 100,
     RETRY_MS = 250,
-    HISTORY_MS = 2000, /* for reading the revisions of one key */
-    SHADOW_DEPTH = 32,
+    HISTORY_NEXT_MS = 2000, /* for reading the revisions of one key */
     RECORDER_BACKOFF_MS = 5,
-};
-
-struct shadow_lane {
-    const struct config *config;
-    struct bus *bus;
-    struct store *store;
-    struct recorder *recorder;
-    struct bus_consumer *consumer;
-    struct doc_parser *parser;
-    int64_t epoch_ns;
-    _Atomic bool stop, recovered;
-    pthread_t thread;
 };
 
 /* ---- one value ---- */
 
-static bool is_delete(const struct bus_msg *msg)
+/* Fills in what subject and headers say. False where it is no value: `value->vid.size` then tells
+ * whether it is a key of ours. */
+static bool read_message(struct shadow_lane *lane, const struct bus_msg *msg,
+                         struct shadow_value *value)
 {
-    const char *operation = bus_msg_header(msg, "KV-Operation");
-    return operation && (strcmp(operation, "DEL") == 0 || strcmp(operation, "PURGE") == 0);
-}
-
-/* The value as an object; false where it is none. A deleted key is an empty object: the part is
- * gone, its revision is not. */
-static bool read_value(struct shadow_lane *lane, const struct bus_msg *msg, struct doc_ref *value)
-{
-    struct doc_limits limits = {PART_MAX_BYTES, SHADOW_DEPTH};
-    bool deleted = is_delete(msg);
-    enum doc_error error =
-        doc_parse(lane->parser, deleted ? "{}" : msg->data, deleted ? 2 : msg->size, limits, value);
-    return error == DOC_OK && doc_is(*value, DOC_OBJECT);
-}
-
-/* Puts a part in place. False when there is no memory. */
-static bool apply(struct shadow_lane *lane, struct slice vid, enum part_kind kind,
-                  const struct bus_msg *msg, struct doc_ref value)
-{
-    struct part *part = part_new(msg->stream_seq, msg->received_ns, "unknown", value);
-    const struct part *old_part = NULL;
-    const struct doc *old_delta = NULL;
-    bool done = false;
-    if (!part)
+    const struct config *config = lane->options.config;
+    *value = (struct shadow_value){.revision = msg->stream_seq,
+                                   .received_ns = msg->received_ns,
+                                   .news = msg->stream_seq > lane->vouched_seq};
+    if (!streams_shadow_parse(config->nats.shadow_key_style, config->env, msg->subject, &value->vid,
+                              &value->kind)) {
+        value->vid = (struct slice){0};
         return false;
+    }
+    return shadow_read_value(lane->parser, msg, &value->deleted, &value->value);
+}
 
-    store_lock(lane->store);
-    struct vehicle *vehicle = store_vehicle(lane->store, vid.at, vid.size);
-    struct twin *old = vehicle ? store_current(vehicle) : NULL;
-    struct twin *twin = old ? twin_copy(old) : NULL;
-    if (!twin)
-        goto out;
-    old_part = twin->parts[kind];
-    if (old_part && old_part->revision >= part->revision) { /* read again: nothing new */
-        free(twin);
-        old_part = NULL;
-        free(part);
-        done = true;
-        goto out;
-    }
-    twin->parts[kind] = part;
-    if ((kind == PART_DESIRED || kind == PART_REPORTED) &&
-        !twin_refresh_delta(twin, msg->received_ns, &old_delta)) {
-        free(twin);
-        goto out;
-    }
-    /* At the start the two sides come one after the other, and what TWIN_LAST says of the start of
-     * a divergence must outlive the moment in which only one of them is there. */
-    if (!atomic_load(&lane->recovered) && !twin->delta)
-        twin->delta_since_ns = old->delta_since_ns;
-    if (kind == PART_REPORTED && !is_delete(msg)) {
-        twin->presence = presence_heard(old->presence, msg->received_ns);
-        presence_record_return(lane->recorder, vehicle->vid, &old->presence, &twin->presence);
-    }
-    store_put(lane->store, vehicle, twin);
-    store_retire(lane->store, old_part);
-    store_retire(lane->store, old_delta);
-    done = true;
-out:
-    store_unlock(lane->store);
-    if (!done)
-        free(part);
-    return done;
+/* Whether it carries out a request on record. What was there at the mark is believed. */
+static enum shadow_named named(struct shadow_lane *lane, const struct bus_msg *msg,
+                               const struct shadow_value *value)
+{
+    const char *record = bus_msg_header(msg, SHADOW_HEADER_RECORD);
+    if (!value->news || value->kind == PART_REPORTED)
+        return record ? SHADOW_NAMED : SHADOW_NOT_NAMED;
+    return shadow_named(lane->options.bus, value->vid, value->kind, record,
+                        bus_msg_header(msg, SHADOW_HEADER_RECORD_SEQ), value->value);
+}
+
+/* False when it must be tried again. */
+static bool take_value(struct shadow_lane *lane, const struct bus_msg *msg,
+                       struct shadow_value *value)
+{
+    char vid[TOKEN_MAX_BYTES + 1];
+    memcpy(vid, value->vid.at, value->vid.size);
+    vid[value->vid.size] = '\0';
+    /* The marker of a retirement: that comes first, so that the marker changes nothing more. */
+    if (value->news && value->deleted && bus_msg_header(msg, SHADOW_HEADER_CHANGE) &&
+        !registry_refresh(lane->options.registry, value->vid))
+        return false;
+    enum shadow_named by = named(lane, msg, value);
+    if (by == SHADOW_NAME_NOT_KNOWN_NOW)
+        return false;
+    value->author = shadow_author(msg, value->kind, by == SHADOW_NAMED, vid);
+    bool outside = value->news && value->kind != PART_REPORTED && by == SHADOW_NOT_NAMED;
+    if (outside && !shadow_record_outside(lane, value))
+        return false;
+    return shadow_apply(lane, value);
 }
 
 /* The newest revision of one key that is an object, where the last is not: read from the bucket's
- * history. Needed only for what was bad already when the hub started. */
-static bool apply_last_good(struct shadow_lane *lane, const char *subject, struct slice vid,
-                            enum part_kind kind)
+ * history. Needed only where no more than the last values were read. */
+static bool apply_last_good(struct shadow_lane *lane, const char *subject)
 {
     struct bus_consume what = {
         .stream = streams_name(TWIN_SHADOW), .filter = subject, .from = BUS_FROM_SEQ};
     struct bus_consumer *history = NULL;
     struct bus_error error;
-    if (bus_consume(lane->bus, &what, &history, NULL, &error) != BUS_OK)
+    if (bus_consume(lane->options.bus, &what, &history, NULL, &error) != BUS_OK)
         return false;
     struct bus_msg msg;
-    enum bus_status status;
-    bool applied = true;
-    while (applied && (status = bus_next(history, HISTORY_MS, &msg)) == BUS_OK) {
-        struct doc_ref value;
-        bool last = msg.pending == 0;
-        if (read_value(lane, &msg, &value))
-            applied = apply(lane, vid, kind, &msg, value);
+    bool applied = true, last = false;
+    while (applied && !last && bus_next(history, HISTORY_NEXT_MS, &msg) == BUS_OK) {
+        struct shadow_value value;
+        last = msg.pending == 0;
+        if (read_message(lane, &msg, &value))
+            applied = take_value(lane, &msg, &value);
         bus_msg_done(&msg);
-        if (last)
-            break;
     }
     bus_consumer_close(history);
     return applied;
@@ -128,96 +93,123 @@ static bool apply_last_good(struct shadow_lane *lane, const char *subject, struc
 
 static bool has_part(struct shadow_lane *lane, struct slice vid, enum part_kind kind)
 {
-    store_lock(lane->store);
-    struct vehicle *vehicle = store_lookup(lane->store, vid.at, vid.size);
+    store_lock(lane->options.store);
+    struct vehicle *vehicle = store_lookup(lane->options.store, vid.at, vid.size);
     bool has = vehicle && store_current(vehicle)->parts[kind];
-    store_unlock(lane->store);
+    store_unlock(lane->options.store);
     return has;
 }
 
 /* False when the message must be tried again. */
 static bool take(struct shadow_lane *lane, const struct bus_msg *msg)
 {
-    struct slice vid;
-    enum part_kind kind;
-    struct doc_ref value;
-    bool known = streams_shadow_parse(lane->config->nats.shadow_key_style, lane->config->env,
-                                      msg->subject, &vid, &kind);
-    if (known && read_value(lane, msg, &value)) {
-        if (!apply(lane, vid, kind, msg, value))
+    struct shadow_value value;
+    if (read_message(lane, msg, &value)) {
+        if (!take_value(lane, msg, &value))
             return false;
     } else {
+        bool known = value.vid.size > 0;
         log_warn("shadow.ignored", "subject", msg->subject, "seq", LOG_INT(msg->stream_seq),
                  "detail",
                  known ? "the value is no JSON object; the last good one stands"
                        : "no key of this environment's shadows");
-        if (known && !has_part(lane, vid, kind) && !apply_last_good(lane, msg->subject, vid, kind))
+        if (known && !has_part(lane, value.vid, value.kind) && !apply_last_good(lane, msg->subject))
             return false;
         metrics_inc(METRIC_SHADOW_IGNORED, 0);
     }
-    store_lock(lane->store);
-    store_advance(lane->store, STREAM_SHADOW,
+    store_lock(lane->options.store);
+    store_advance(lane->options.store, STREAM_SHADOW,
                   (struct position){lane->epoch_ns, msg->stream_seq, msg->received_ns});
-    store_unlock(lane->store);
+    store_unlock(lane->options.store);
     return true;
 }
 
-/* All values of the start are there: a vehicle without a delta diverges since never. */
-static void settle_start(struct shadow_lane *lane)
+/* ---- where to begin ---- */
+
+static void reposition(struct shadow_lane *lane, struct position position)
 {
-    if (atomic_load(&lane->recovered))
-        return;
-    store_lock(lane->store);
-    uint32_t count = store_count(lane->store);
-    for (uint32_t i = 0; i < count; i++) {
-        struct vehicle *vehicle = store_vehicle_at(lane->store, i);
-        const struct twin *old = store_current(vehicle);
-        struct twin *twin;
-        if (old->delta || old->delta_since_ns == TIMESTAMP_NONE || !(twin = twin_copy(old)))
-            continue;
-        twin->delta_since_ns = TIMESTAMP_NONE;
-        store_put(lane->store, vehicle, twin);
-    }
-    store_unlock(lane->store);
-    atomic_store(&lane->recovered, true);
+    store_lock(lane->options.store);
+    store_reposition(lane->options.store, STREAM_SHADOW, position);
+    store_unlock(lane->options.store);
 }
 
-/* ---- reading ---- */
+/* Whether the bucket is still the one that the mark speaks of. */
+static bool mark_holds(struct shadow_lane *lane, const struct bus_stream_info *info)
+{
+    const struct position *mark = &lane->options.vouched;
+    struct bus_stored stored;
+    struct bus_error error;
+    if (mark->epoch_ns != info->created_ns || mark->seq == 0 || mark->seq > info->last_seq)
+        return false;
+    if (bus_get_seq(lane->options.bus, streams_name(TWIN_SHADOW), mark->seq, &stored, &error) !=
+        BUS_OK)
+        return true; /* replaced since */
+    bool same = mark->received_ns == 0 || stored.received_ns == mark->received_ns;
+    bus_stored_done(&stored);
+    return same;
+}
+
+/* The first reading: the last values alone where nothing is news, else all that is kept. */
+static bool open_first(struct shadow_lane *lane, struct bus_consume *what)
+{
+    struct bus_stream_info info;
+    struct bus_error error;
+    if (bus_stream_info(lane->options.bus, what->stream, &info, &error) != BUS_OK)
+        return false;
+    bool holds = mark_holds(lane, &info);
+    lane->vouched_seq = holds ? lane->options.vouched.seq : 0;
+    what->from = holds && info.last_seq == lane->vouched_seq ? BUS_FROM_LAST_PER : BUS_FROM_SEQ;
+    return true;
+}
 
 static bool open_consumer(struct shadow_lane *lane)
 {
-    struct position position = store_position(lane->store, STREAM_SHADOW);
-    struct bus_consume what = {.stream = streams_name(TWIN_SHADOW), .from = BUS_FROM_LAST_PER};
+    struct position position = store_position(lane->options.store, STREAM_SHADOW);
+    struct bus_consume what = {.stream = streams_name(TWIN_SHADOW), .from = BUS_FROM_SEQ};
     struct bus_stream_info info;
     struct bus_error error;
     if (position.seq > 0) {
-        what.from = BUS_FROM_SEQ;
         what.seq = position.seq + 1;
         what.epoch_ns = position.epoch_ns;
         what.before_received_ns = position.received_ns;
+    } else if (!open_first(lane, &what)) {
+        return false;
     }
-    enum bus_status status = bus_consume(lane->bus, &what, &lane->consumer, &info, &error);
+    enum bus_status status = bus_consume(lane->options.bus, &what, &lane->consumer, &info, &error);
     if (status == BUS_EPOCH) {
         metrics_inc(METRIC_STREAM_EPOCHS, STREAM_SHADOW);
         log_warn("shadow.bucket_begins_anew", "last_seq", LOG_INT(info.last_seq), "detail",
-                 "made anew, or came back without its tail; reading the last value of each key");
-        store_lock(lane->store);
-        store_reposition(lane->store, STREAM_SHADOW,
-                         (struct position){.epoch_ns = info.created_ns});
-        store_unlock(lane->store);
+                 "made anew, or came back without its tail; reading all that it keeps");
+        shadow_void(lane);
+        reposition(lane, (struct position){.epoch_ns = info.created_ns});
         return false;
     }
     if (status != BUS_OK)
         return false;
     lane->epoch_ns = info.created_ns;
-    log_info("shadow.reading", "keys_from", LOG_INT(what.seq), "last", LOG_INT(info.last_seq));
+    if (position.seq == 0 && info.messages == 0) /* nothing to read is a position, too */
+        reposition(lane, (struct position){.epoch_ns = info.created_ns, .seq = info.last_seq});
+    log_info("shadow.reading", "from", LOG_INT(what.seq), "last", LOG_INT(info.last_seq), "mode",
+             what.from == BUS_FROM_LAST_PER ? "last values" : "all");
     return true;
 }
+
+/* ---- the thread ---- */
 
 static void close_consumer(struct shadow_lane *lane)
 {
     bus_consumer_close(lane->consumer);
     lane->consumer = NULL;
+}
+
+static void caught_up(struct shadow_lane *lane)
+{
+    if (atomic_load(&lane->recovered))
+        return;
+    free(lane->deltas);
+    lane->deltas = NULL;
+    lane->delta_count = 0;
+    atomic_store(&lane->recovered, true);
 }
 
 static void read_one(struct shadow_lane *lane)
@@ -228,12 +220,12 @@ static void read_one(struct shadow_lane *lane)
         while (!take(lane, &msg) && !atomic_load(&lane->stop))
             clock_pause_ms(RETRY_MS);
         if (msg.pending == 0)
-            settle_start(lane);
+            caught_up(lane);
         bus_msg_done(&msg);
         return;
     case BUS_TIMEOUT:
         if (bus_caught_up(lane->consumer))
-            settle_start(lane);
+            caught_up(lane);
         return;
     case BUS_DISCONNECTED:
         return;
@@ -246,7 +238,7 @@ static void *run(void *closure)
 {
     struct shadow_lane *lane = closure;
     while (!atomic_load(&lane->stop)) {
-        if (!recorder_has_room(lane->recorder))
+        if (!recorder_has_room(lane->options.recorder))
             clock_pause_ms(RECORDER_BACKOFF_MS);
         else if (lane->consumer || open_consumer(lane))
             read_one(lane);
@@ -257,20 +249,30 @@ static void *run(void *closure)
     return NULL;
 }
 
-struct shadow_lane *shadow_lane_start(const struct config *config, struct bus *bus,
-                                      struct store *store, struct recorder *recorder)
+/* ---- starting and stopping ---- */
+
+static void lane_free(struct shadow_lane *lane)
+{
+    doc_parser_free(lane->parser);
+    free(lane->deltas);
+    free(lane);
+}
+
+struct shadow_lane *shadow_lane_start(const struct shadow_lane_options *options,
+                                      struct last_found *found)
 {
     struct shadow_lane *lane = calloc(1, sizeof *lane);
     if (!lane)
         return NULL;
-    lane->config = config;
-    lane->bus = bus;
-    lane->store = store;
-    lane->recorder = recorder;
+    lane->options = *options;
+    lane->open = options->config->vehicles.admission == ADMISSION_OPEN;
+    lane->deltas = found->deltas;
+    lane->delta_count = found->delta_count;
+    found->deltas = NULL;
+    found->delta_count = 0;
     lane->parser = doc_parser_new();
     if (!lane->parser || pthread_create(&lane->thread, NULL, run, lane) != 0) {
-        doc_parser_free(lane->parser);
-        free(lane);
+        lane_free(lane);
         return NULL;
     }
     return lane;
@@ -287,6 +289,5 @@ void shadow_lane_stop(struct shadow_lane *lane)
         return;
     atomic_store(&lane->stop, true);
     pthread_join(lane->thread, NULL);
-    doc_parser_free(lane->parser);
-    free(lane);
+    lane_free(lane);
 }

@@ -2,10 +2,14 @@
  * shadow_lane: one watch on TWIN_SHADOW keeps desired, reported, config and meta of all twins,
  * their revisions, and the delta.
  *
- * It begins with the last value of each key and goes on from there. A value that is no JSON object
- * is ignored and counted, the last good one stands; at the start, where that is not in memory, it
- * is looked for among the revisions that the bucket still has. A vehicle's writing of `reported`
- * counts as having heard it.
+ * At the start the mark of TWIN_LAST says up to which sequence another hub, or this one before, has
+ * seen the bucket. Where nothing came since, the last value of each key is read; else all that the
+ * bucket keeps, in its order, so that what was written meanwhile is seen step by step: the delta's
+ * beginning, and what was written from outside.
+ *
+ * A value that is no JSON object is ignored and counted, the last good one stands. A write to
+ * desired, config or meta that carries out no request on record is itself put on record
+ * (`outside`). A vehicle's writing of `reported` counts as having heard it.
  *
  * Threads: one of its own; shadow_lane_recovered from any.
  */
@@ -14,12 +18,24 @@
 
 #include "hub/bus.h"
 #include "hub/config.h"
+#include "hub/last.h"
 #include "hub/recorder.h"
+#include "hub/registry.h"
 #include "hub/store.h"
 
+struct shadow_lane_options { /* all of it outlives the lane */
+    const struct config *config;
+    struct bus *bus;
+    struct store *store;
+    struct recorder *recorder;
+    struct registry *registry;
+    struct position vouched; /* the mark's of TWIN_SHADOW */
+};
+
 struct shadow_lane;
-struct shadow_lane *shadow_lane_start(const struct config *config, struct bus *bus,
-                                      struct store *store, struct recorder *recorder);
+/* Takes the deltas out of `found`. NULL when there is no memory. */
+struct shadow_lane *shadow_lane_start(const struct shadow_lane_options *options,
+                                      struct last_found *found);
 /* True once every value that was there at the start is applied. */
 bool shadow_lane_recovered(struct shadow_lane *lane);
 void shadow_lane_stop(struct shadow_lane *lane);

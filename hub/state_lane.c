@@ -48,6 +48,7 @@ struct state_lane {
     struct bus *bus;
     struct store *store;
     struct recorder *recorder;
+    struct registry *registry;
     _Atomic bool stop;
     struct feed feeds[FEEDS];
 };
@@ -130,8 +131,10 @@ static struct twin *fold(const struct twin *old, const struct envelope *envelope
     } else {
         twin = twin_copy(old);
     }
-    if (twin)
+    if (twin) {
         twin->presence = presence_heard(old->presence, msg->received_ns);
+        twin->hidden = false; /* a retired vehicle that an open fleet hears again is back */
+    }
     return twin;
 }
 
@@ -152,8 +155,12 @@ static enum refusal apply(struct feed *feed, const struct envelope *envelope,
     struct vehicle *vehicle = open ? store_vehicle(lane->store, vid.at, vid.size)
                                    : store_lookup(lane->store, vid.at, vid.size);
     struct twin *old = vehicle ? store_current(vehicle) : NULL;
-    if (!open && (!old || !old->registered)) {
+    if (!open && !twin_registered_at(old, msg->received_ns)) {
         refusal = REFUSAL_NOT_REGISTERED;
+        goto out;
+    }
+    if (old && twin_buries(old, msg->received_ns)) { /* read again, or late: retired since */
+        metrics_add(METRIC_MESSAGES, feed->stream, OUTCOME_STALE, 1);
         goto out;
     }
     struct twin *twin = old ? fold(old, envelope, msg, timestamp_ns, &outcome, &replaced) : NULL;
@@ -162,6 +169,7 @@ static enum refusal apply(struct feed *feed, const struct envelope *envelope,
         goto out;
     }
     presence_record_return(lane->recorder, vehicle->vid, &old->presence, &twin->presence);
+    store_hear(vehicle, feed->stream, msg->stream_seq);
     store_put(lane->store, vehicle, twin);
     store_retire(lane->store, replaced);
     metrics_add(METRIC_MESSAGES, feed->stream, outcome_label[outcome], 1);
@@ -182,6 +190,13 @@ static bool take(struct feed *feed, const struct bus_msg *msg)
                        (size_t)lane->config->nats.limits.payload_bytes, &envelope);
     if (refusal == REFUSAL_NONE)
         refusal = apply(feed, &envelope, msg);
+    if (refusal == REFUSAL_NOT_REGISTERED) {
+        enum registry_recheck asked = registry_recheck(lane->registry, envelope.subject.vid);
+        if (asked == REGISTRY_SILENT)
+            return false;
+        if (asked == REGISTRY_ASKED)
+            refusal = apply(feed, &envelope, msg);
+    }
     if (refusal == REFUSAL_NO_MEMORY)
         return false;
     if (refusal != REFUSAL_NONE) {
@@ -293,7 +308,8 @@ static void *feed_run(void *closure)
 /* ---- the lane ---- */
 
 struct state_lane *state_lane_start(const struct config *config, struct bus *bus,
-                                    struct store *store, struct recorder *recorder)
+                                    struct store *store, struct recorder *recorder,
+                                    struct registry *registry)
 {
     struct state_lane *lane = calloc(1, sizeof *lane);
     if (!lane)
@@ -302,6 +318,7 @@ struct state_lane *state_lane_start(const struct config *config, struct bus *bus
     lane->bus = bus;
     lane->store = store;
     lane->recorder = recorder;
+    lane->registry = registry;
     for (int i = 0; i < FEEDS; i++) {
         struct feed *feed = &lane->feeds[i];
         feed->lane = lane;

@@ -17,12 +17,14 @@
 #include "hub/bus.h"
 #include "hub/config.h"
 #include "hub/recorder.h"
+#include "hub/registry.h"
 #include "hub/store.h"
 
 struct state_lane;
 /* Starts from the store's positions: load TWIN_LAST before. All arguments outlive the lane. */
 struct state_lane *state_lane_start(const struct config *config, struct bus *bus,
-                                    struct store *store, struct recorder *recorder);
+                                    struct store *store, struct recorder *recorder,
+                                    struct registry *registry);
 /* Ends the feeds after the message in hand. NULL is nothing. */
 void state_lane_stop(struct state_lane *lane);
 

@@ -60,6 +60,7 @@ struct twin *twin_new(const char *vid)
     twin->vid = vid;
     twin->presence.last_seen_ns = TIMESTAMP_NONE;
     twin->presence.since_ns = TIMESTAMP_NONE;
+    twin->registered_ns = TIMESTAMP_NONE;
     twin->retired_ns = TIMESTAMP_NONE;
     twin->delta_since_ns = TIMESTAMP_NONE;
     return twin;
@@ -149,7 +150,7 @@ struct twin *twin_with_state(const struct twin *twin, const struct state *fresh,
 
 bool twin_visible(const struct twin *twin)
 {
-    return twin && twin->retired_ns == TIMESTAMP_NONE;
+    return twin && !twin->hidden;
 }
 
 bool twin_refresh_delta(struct twin *twin, int64_t written_ns, const struct doc **replaced)

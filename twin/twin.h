@@ -127,8 +127,10 @@ struct presence presence_aged(struct presence was, int64_t now_ns, int64_t heari
 struct twin {
     const char *vid;
     struct presence presence;
-    bool registered;
-    int64_t retired_ns; /* TIMESTAMP_NONE: it is not */
+    bool registered;       /* since registered_ns, and not retired since */
+    bool hidden;           /* not there for the world: retired, or never admitted */
+    int64_t registered_ns; /* the last registration, the broker's time; TIMESTAMP_NONE: never */
+    int64_t retired_ns;    /* the last retirement, likewise: what came no later is buried */
     const struct part *parts[PART_COUNT];
     const struct doc *delta; /* NULL: reported matches desired */
     int64_t delta_since_ns;  /* TIMESTAMP_NONE without a delta */
@@ -147,6 +149,22 @@ const struct state *twin_state(const struct twin *twin, struct slice type);
 
 /* Whether a twin is there for the world: known and not retired. NULL is not. */
 bool twin_visible(const struct twin *twin);
+
+/* The twin, knowing of a registration and a retirement (TIMESTAMP_NONE: of none); the newest of
+ * each counts, so that the order in which they are learned does not matter. A retirement that is
+ * news takes away all that was received no later: states, parts, presence. `open`: any message
+ * admits a vehicle, so one that was heard after its retirement is back. A new twin that shares what
+ * stayed; twin_dropped tells what did not. NULL when there is no memory. */
+struct twin *twin_with_registration(const struct twin *twin, int64_t registered_ns,
+                                    int64_t retired_ns, bool open);
+/* Calls `drop` for every block that `old` has and `fresh` has not. */
+void twin_dropped(const struct twin *old, const struct twin *fresh,
+                  void (*drop)(void *closure, const void *block), void *closure);
+/* Whether something received then was wiped out by a retirement. */
+bool twin_buries(const struct twin *twin, int64_t received_ns);
+/* Whether the vehicle was registered at that time, as far as its last registration and its last
+ * retirement tell. NULL was not. */
+bool twin_registered_at(const struct twin *twin, int64_t received_ns);
 
 /* Sets twin->delta anew from desired and reported, at the time of the write that changed one of
  * them; *replaced is the old delta. The start of an unbroken divergence is kept. False when there

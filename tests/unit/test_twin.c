@@ -57,7 +57,9 @@ static void twin_is_visible_unless_retired(void **state)
     (void)state;
     struct twin *twin = make_twin();
     assert_true(twin_visible(twin));
-    twin->retired_ns = T0;
+    twin->retired_ns = T0; /* and back since */
+    assert_true(twin_visible(twin));
+    twin->hidden = true;
     assert_false(twin_visible(twin));
     assert_false(twin_visible(NULL));
     free(twin);

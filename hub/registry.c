@@ -1,0 +1,457 @@
+#include "hub/registry.h"
+
+#include "hub/clock.h"
+#include "hub/log.h"
+#include "hub/registry_impl.h"
+#include "hub/streams.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    NEXT_MS = 100,
+    RETRY_MS = 250,
+    ROOM_STEP_MS = 5,
+    ROOM_WAIT_MS = 5000,   /* for a place in the recorder's queue */
+    SWEEP_AFTER_MS = 3000, /* the hub that retires a vehicle deletes its keys within that */
+};
+
+static const char *const change_names[REGISTRY_CHANGES] = {NULL,
+#define X(id, name) name,
+                                                           REGISTRY_CHANGE_TABLE(X)
+#undef X
+};
+
+const char *registry_change_name(enum registry_change change)
+{
+    return change_names[change];
+}
+
+enum registry_change registry_change_of(const char *name)
+{
+    for (int i = 1; name && i < REGISTRY_CHANGES; i++)
+        if (strcmp(name, change_names[i]) == 0)
+            return (enum registry_change)i;
+    return REGISTRY_NO_CHANGE;
+}
+
+/* ---- one message ---- */
+
+static int64_t time_of(const char *text)
+{
+    int64_t ns;
+    return text && timestamp_parse(text, strlen(text), &ns) ? ns : TIMESTAMP_NONE;
+}
+
+bool registry_entry_of(const struct bus_msg *msg, struct registry_entry *entry)
+{
+    *entry = (struct registry_entry){.seq = msg->stream_seq, .received_ns = msg->received_ns};
+    if (!streams_last_parse(msg->subject, &entry->vid))
+        return false;
+    entry->registered_ns = time_of(bus_msg_header(msg, REGISTRY_HEADER_REGISTERED));
+    entry->retired_ns = time_of(bus_msg_header(msg, REGISTRY_HEADER_RETIRED));
+    entry->change = registry_change_of(bus_msg_header(msg, REGISTRY_HEADER_CHANGE));
+    entry->actor = bus_msg_header(msg, REGISTRY_HEADER_ACTOR);
+    entry->request_id = bus_msg_header(msg, REGISTRY_HEADER_REQUEST);
+    return true;
+}
+
+void registry_times_of(const struct twin *twin, struct registry_times *times)
+{
+    times->registered[0] = times->retired[0] = '\0';
+    if (twin->registered_ns != TIMESTAMP_NONE)
+        timestamp_format(twin->registered_ns, times->registered);
+    if (twin->retired_ns != TIMESTAMP_NONE)
+        timestamp_format(twin->retired_ns, times->retired);
+}
+
+void registry_times_add(const struct registry_times *times, struct bus_store *what)
+{
+    size_t i = 0;
+    while (i < BUS_HEADERS_MAX - 2 && what->headers[i].name)
+        i++;
+    if (times->registered[0])
+        what->headers[i++] = (struct bus_header){REGISTRY_HEADER_REGISTERED, times->registered};
+    if (times->retired[0])
+        what->headers[i] = (struct bus_header){REGISTRY_HEADER_RETIRED, times->retired};
+}
+
+bool registry_put_record(struct recorder *recorder, int64_t epoch_ns,
+                         const struct registry_entry *entry)
+{
+    if (entry->change == REGISTRY_NO_CHANGE)
+        return true;
+    char key[96];
+    struct buf data = BUF_INIT;
+    struct record record;
+    uint64_t ticket;
+    const char *type = change_names[entry->change];
+    int key_bytes = snprintf(key, sizeof key, "TWIN_LAST/%lld/%llu/%lld", (long long)epoch_ns,
+                             (unsigned long long)entry->seq, (long long)entry->received_ns);
+    buf_adds(&data, "{\"at\":");
+    buf_json_timestamp(&data, entry->received_ns);
+    buf_addc(&data, '}');
+    record_init(&record);
+    record_id_of(RECORD_SYSTEM, key, (size_t)key_bytes, record.id);
+    record.kind = RECORD_SYSTEM;
+    record.severity = SEVERITY_NOTICE;
+    record.vid = entry->vid;
+    record.type = (struct slice){type, strlen(type)};
+    if (entry->actor)
+        record.actor = (struct slice){entry->actor, strlen(entry->actor)};
+    if (entry->request_id)
+        record.request_id = (struct slice){entry->request_id, strlen(entry->request_id)};
+    record.received_ns = entry->received_ns;
+    record.data = (struct slice){data.data, data.size_bytes};
+    bool put = false;
+    for (int ms = 0; !data.failed && !put && ms <= ROOM_WAIT_MS; ms += ROOM_STEP_MS) {
+        put = recorder_put(recorder, &record, &ticket);
+        if (!put)
+            clock_pause_ms(ROOM_STEP_MS);
+    }
+    buf_done(&data);
+    return put;
+}
+
+/* What a twin let go of, kept until its successor is in place. */
+struct dropped {
+    const void *blocks[TWIN_STATES_MAX + PART_COUNT + 1];
+    size_t count;
+};
+
+static void keep_dropped(void *closure, const void *block)
+{
+    struct dropped *dropped = closure;
+    dropped->blocks[dropped->count++] = block;
+}
+
+/* `seq` is of the entry that says so. With the lock held. */
+static bool put_facts(struct store *store, struct vehicle *vehicle, int64_t registered_ns,
+                      int64_t retired_ns, uint64_t seq, bool open)
+{
+    struct twin *old = store_current(vehicle);
+    if (registered_ns <= old->registered_ns && retired_ns <= old->retired_ns)
+        return true;
+    struct twin *twin = twin_with_registration(old, registered_ns, retired_ns, open);
+    if (!twin)
+        return false;
+    struct dropped dropped = {.count = 0};
+    twin_dropped(old, twin, keep_dropped, &dropped);
+    store_hear(vehicle, STREAM_LAST, seq);
+    store_put(store, vehicle, twin);
+    for (size_t i = 0; i < dropped.count; i++)
+        store_retire(store, dropped.blocks[i]);
+    return true;
+}
+
+bool registry_apply(struct store *store, struct vehicle *vehicle,
+                    const struct registry_entry *entry, bool open)
+{
+    int64_t registered_ns =
+        entry->change == REGISTRY_REGISTERED ? entry->received_ns : entry->registered_ns;
+    int64_t retired_ns = entry->change == REGISTRY_RETIRED ? entry->received_ns : entry->retired_ns;
+    if (!put_facts(store, vehicle, registered_ns, retired_ns, entry->seq, open))
+        return false;
+    if (vehicle->last_kv_seq < entry->seq)
+        vehicle->last_kv_seq = entry->seq;
+    return true;
+}
+
+static bool known_already(struct registry *registry, const struct registry_entry *entry)
+{
+    store_lock(registry->store);
+    struct vehicle *vehicle = store_lookup(registry->store, entry->vid.at, entry->vid.size);
+    bool says_something = entry->change != REGISTRY_NO_CHANGE ||
+                          entry->registered_ns != TIMESTAMP_NONE ||
+                          entry->retired_ns != TIMESTAMP_NONE;
+    bool known = vehicle ? vehicle->last_kv_seq >= entry->seq : !says_something;
+    store_unlock(registry->store);
+    return known;
+}
+
+/* Records and applies one message. False: try again. */
+static bool take(struct registry *registry, const struct registry_entry *entry)
+{
+    if (known_already(registry, entry))
+        return true;
+    if (!registry_put_record(registry->recorder, registry->epoch_ns, entry))
+        return false;
+    store_lock(registry->store);
+    struct vehicle *vehicle = store_vehicle(registry->store, entry->vid.at, entry->vid.size);
+    bool done = vehicle && registry_apply(registry->store, vehicle, entry, registry->open);
+    store_unlock(registry->store);
+    return done;
+}
+
+/* ---- asking ---- */
+
+bool registry_take_stored(struct registry *registry, struct slice vid,
+                          const struct bus_stored *stored)
+{
+    char change[16], registered[TIMESTAMP_TEXT_BYTES], retired[TIMESTAMP_TEXT_BYTES];
+    char actor[RECORD_ACTOR_MAX_BYTES + 1], request[RECORD_REQUEST_ID_MAX_BYTES + 1];
+    struct registry_entry entry = {.vid = vid,
+                                   .seq = stored->seq,
+                                   .received_ns = stored->received_ns,
+                                   .registered_ns = TIMESTAMP_NONE,
+                                   .retired_ns = TIMESTAMP_NONE};
+    if (bus_stored_header(stored, REGISTRY_HEADER_CHANGE, change, sizeof change))
+        entry.change = registry_change_of(change);
+    if (bus_stored_header(stored, REGISTRY_HEADER_REGISTERED, registered, sizeof registered))
+        entry.registered_ns = time_of(registered);
+    if (bus_stored_header(stored, REGISTRY_HEADER_RETIRED, retired, sizeof retired))
+        entry.retired_ns = time_of(retired);
+    if (bus_stored_header(stored, REGISTRY_HEADER_ACTOR, actor, sizeof actor))
+        entry.actor = actor;
+    if (bus_stored_header(stored, REGISTRY_HEADER_REQUEST, request, sizeof request))
+        entry.request_id = request;
+    return take(registry, &entry);
+}
+
+static bool refresh(struct registry *registry, struct slice vid)
+{
+    char subject[STREAMS_SUBJECT_BYTES];
+    struct bus_stored stored;
+    struct bus_error error;
+    enum bus_status status = bus_get_last(registry->bus, streams_name(TWIN_LAST),
+                                          streams_last_subject(vid, subject), &stored, &error);
+    if (status != BUS_OK)
+        return status == BUS_NOT_FOUND;
+    bool done = registry_take_stored(registry, vid, &stored);
+    bus_stored_done(&stored);
+    return done;
+}
+
+bool registry_refresh(struct registry *registry, struct slice vid)
+{
+    atomic_fetch_add(&registry->users, 1);
+    bool done = !atomic_load(&registry->stop) && refresh(registry, vid);
+    atomic_fetch_sub(&registry->users, 1);
+    return done;
+}
+
+static uint64_t hash_of(struct slice vid)
+{
+    uint64_t hash = UINT64_C(14695981039346656037);
+    for (size_t i = 0; i < vid.size; i++)
+        hash = (hash ^ (unsigned char)vid.at[i]) * UINT64_C(1099511628211);
+    return hash | 1; /* never that of an empty place */
+}
+
+enum registry_recheck registry_recheck(struct registry *registry, struct slice vid)
+{
+    uint64_t hash = hash_of(vid);
+    struct asked *asked = &registry->asked[hash % REGISTRY_ASKED_MAX];
+    int64_t now_ms = clock_mono_ms();
+    pthread_mutex_lock(&registry->lock);
+    bool recent = asked->hash == hash && now_ms - asked->at_ms < REGISTRY_RECENT_MS;
+    pthread_mutex_unlock(&registry->lock);
+    if (recent)
+        return REGISTRY_RECENT;
+    if (!registry_refresh(registry, vid))
+        return REGISTRY_SILENT;
+    pthread_mutex_lock(&registry->lock);
+    *asked = (struct asked){hash, now_ms};
+    pthread_mutex_unlock(&registry->lock);
+    return REGISTRY_ASKED;
+}
+
+static bool admitted(struct registry *registry, struct slice vid, int64_t received_ns)
+{
+    store_lock(registry->store);
+    struct vehicle *vehicle = store_lookup(registry->store, vid.at, vid.size);
+    bool was = vehicle && twin_registered_at(store_current(vehicle), received_ns);
+    store_unlock(registry->store);
+    return was;
+}
+
+bool registry_admitted(struct registry *registry, struct slice vid, int64_t received_ns,
+                       enum registry_recheck *asked)
+{
+    *asked = REGISTRY_RECENT;
+    if (admitted(registry, vid, received_ns))
+        return true;
+    *asked = registry_recheck(registry, vid);
+    return *asked == REGISTRY_ASKED && admitted(registry, vid, received_ns);
+}
+
+/* ---- following ---- */
+
+/* The bucket is another one: nothing that the entries were known to hold is there. */
+static void begin_anew(struct registry *registry, const struct bus_stream_info *info)
+{
+    log_warn(
+        "registry.bucket_begins_anew", "last_seq", LOG_INT(info->last_seq), "detail",
+        "TWIN_LAST was made anew, or came back without its tail; every entry is written again");
+    store_lock(registry->store);
+    uint32_t count = store_count(registry->store);
+    for (uint32_t i = 0; i < count; i++) {
+        struct vehicle *vehicle = store_vehicle_at(registry->store, i);
+        vehicle->last_kv_seq = 0;
+        vehicle->persisted = 0;
+    }
+    store_reposition(registry->store, STREAM_LAST, (struct position){.epoch_ns = info->created_ns});
+    store_unlock(registry->store);
+    registry->epoch_ns = info->created_ns;
+    registry->next_seq = 1;
+}
+
+static bool open_consumer(struct registry *registry)
+{
+    struct bus_consume what = {.stream = streams_name(TWIN_LAST),
+                               .from = BUS_FROM_SEQ,
+                               .seq = registry->next_seq,
+                               .epoch_ns = registry->epoch_ns,
+                               .headers_only = true};
+    struct bus_stream_info info;
+    struct bus_error error;
+    enum bus_status status = bus_consume(registry->bus, &what, &registry->consumer, &info, &error);
+    if (status == BUS_EPOCH)
+        begin_anew(registry, &info);
+    return status == BUS_OK;
+}
+
+/* The keys of a vehicle that somebody else has retired, looked at when he should be done. */
+static void remember_sweep(struct registry *registry, const struct registry_entry *entry)
+{
+    struct sweep *sweep = malloc(sizeof *sweep);
+    if (!sweep)
+        return; /* its values stay buried, only in the bucket they can be seen */
+    memcpy(sweep->vid, entry->vid.at, entry->vid.size);
+    sweep->vid[entry->vid.size] = '\0';
+    sweep->retired_ns = entry->received_ns;
+    sweep->due_ms = clock_mono_ms() + SWEEP_AFTER_MS;
+    sweep->next = NULL;
+    *registry->sweeps_end = sweep;
+    registry->sweeps_end = &sweep->next;
+}
+
+static void sweep_due(struct registry *registry)
+{
+    struct sweep *sweep = registry->sweeps;
+    struct bus_error error;
+    uint64_t last_seq;
+    if (!sweep || clock_mono_ms() < sweep->due_ms)
+        return;
+    if (registry_delete_keys(registry, sweep->vid, sweep->retired_ns, &last_seq, &error) !=
+        BUS_OK) {
+        sweep->due_ms = clock_mono_ms() + SWEEP_AFTER_MS;
+        return;
+    }
+    registry->sweeps = sweep->next;
+    if (!registry->sweeps)
+        registry->sweeps_end = &registry->sweeps;
+    free(sweep);
+}
+
+static void read_one(struct registry *registry)
+{
+    struct bus_msg msg;
+    struct registry_entry entry;
+    switch (bus_next(registry->consumer, NEXT_MS, &msg)) {
+    case BUS_OK:
+        if (registry_entry_of(&msg, &entry)) {
+            while (!take(registry, &entry) && !atomic_load(&registry->stop))
+                clock_pause_ms(RETRY_MS);
+            if (entry.change == REGISTRY_RETIRED)
+                remember_sweep(registry, &entry);
+        }
+        registry->next_seq = msg.stream_seq + 1;
+        store_lock(registry->store);
+        store_advance(registry->store, STREAM_LAST,
+                      (struct position){registry->epoch_ns, msg.stream_seq, msg.received_ns});
+        store_unlock(registry->store);
+        bus_msg_done(&msg);
+        return;
+    case BUS_TIMEOUT:
+    case BUS_DISCONNECTED:
+        return;
+    default:
+        bus_consumer_close(registry->consumer);
+        registry->consumer = NULL;
+    }
+}
+
+static void *run(void *closure)
+{
+    struct registry *registry = closure;
+    while (!atomic_load(&registry->stop)) {
+        if (registry->consumer || open_consumer(registry))
+            read_one(registry);
+        else
+            clock_pause_ms(RETRY_MS);
+        sweep_due(registry);
+    }
+    bus_consumer_close(registry->consumer);
+    return NULL;
+}
+
+/* ---- starting and stopping ---- */
+
+void registry_free(struct registry *registry)
+{
+    if (!registry)
+        return;
+    while (registry->sweeps) {
+        struct sweep *next = registry->sweeps->next;
+        free(registry->sweeps);
+        registry->sweeps = next;
+    }
+    pthread_mutex_destroy(&registry->lock);
+    free(registry);
+}
+
+/* Retirements that are not in their entries yet: the hub that made them may not have come to delete
+ * the keys. Before the other lanes start these alone are due to be written. */
+static void remember_unfinished(struct registry *registry)
+{
+    store_lock(registry->store);
+    uint32_t count = store_count(registry->store);
+    for (uint32_t i = 0; i < count; i++) {
+        struct vehicle *vehicle = store_vehicle_at(registry->store, i);
+        const struct twin *twin = store_current(vehicle);
+        if (twin->retired_ns == TIMESTAMP_NONE || vehicle->changed == vehicle->persisted)
+            continue;
+        struct registry_entry entry = {.vid = {vehicle->vid, strlen(vehicle->vid)},
+                                       .received_ns = twin->retired_ns};
+        remember_sweep(registry, &entry);
+    }
+    store_unlock(registry->store);
+}
+
+struct registry *registry_start(const struct config *config, struct bus *bus, struct store *store,
+                                struct recorder *recorder, struct position from)
+{
+    struct registry *registry = calloc(1, sizeof *registry);
+    if (!registry)
+        return NULL;
+    registry->config = config;
+    registry->open = config->vehicles.admission == ADMISSION_OPEN;
+    registry->bus = bus;
+    registry->store = store;
+    registry->recorder = recorder;
+    registry->epoch_ns = from.epoch_ns;
+    registry->next_seq = from.seq + 1;
+    registry->sweeps_end = &registry->sweeps;
+    pthread_mutex_init(&registry->lock, NULL);
+    remember_unfinished(registry);
+    store_lock(store);
+    store_reposition(store, STREAM_LAST, from);
+    store_unlock(store);
+    if (pthread_create(&registry->thread, NULL, run, registry) != 0) {
+        registry_free(registry);
+        return NULL;
+    }
+    return registry;
+}
+
+void registry_stop(struct registry *registry)
+{
+    if (!registry)
+        return;
+    atomic_store(&registry->stop, true);
+    pthread_join(registry->thread, NULL);
+    while (atomic_load(&registry->users) > 0) /* each waits for NATS, with a deadline */
+        clock_pause_ms(ROOM_STEP_MS);
+}
