@@ -76,6 +76,23 @@ bool term_read(struct reading *reading, struct term *term);
 void term_done(struct term *term);
 /* Makes of a term just read one that is faster to answer, where there is one. */
 void term_speed_up(struct term *term);
+/* The bytes in a block of their own, NUL-terminated; NULL when there is no memory. */
+char *bytes_keep(struct slice bytes);
+
+enum function {
+    FUNCTION_NONE,
+    FUNCTION_DISTANCE,
+    FUNCTION_AGE,
+    FUNCTION_INSIDE,
+    FUNCTION_BBOX,
+    FUNCTION_GROUP,
+    FUNCTION_UNKNOWN,
+};
+/* Which function is called by the word that is next, if one is. */
+enum function function_next(const struct lex *lex);
+
+/* Reads one side of a comparison. On failure the operand may own something: operand_done. */
+bool operand_read(struct reading *reading, struct operand *operand, enum path_place place);
 /* Reads `(path, lat, lon)` behind the word distance. */
 bool distance_read(enum path_kind kind, struct lex *lex, struct operand *operand);
 /* Reads `, min_lon, min_lat, max_lon, max_lat` behind the path of a bbox. */

@@ -1,8 +1,19 @@
-/* What stands on either side of a comparison, and which sides never compare. */
+/* Reading what stands on either side of a comparison: literals, paths, functions. */
 #include "twin/filter_impl.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+char *bytes_keep(struct slice bytes)
+{
+    char *copy = malloc(bytes.size + 1);
+    if (!copy)
+        return NULL;
+    if (bytes.size)
+        memcpy(copy, bytes.at, bytes.size);
+    copy[bytes.size] = '\0';
+    return copy;
+}
 
 void operand_done(struct operand *operand)
 {
@@ -13,7 +24,27 @@ void operand_done(struct operand *operand)
     *operand = (struct operand){0};
 }
 
-/* ---- distance ---- */
+/* ---- functions ---- */
+
+enum function function_next(const struct lex *lex)
+{
+    static const char *const names[] = {[FUNCTION_DISTANCE] = "distance",
+                                        [FUNCTION_AGE] = "age",
+                                        [FUNCTION_INSIDE] = "inside",
+                                        [FUNCTION_BBOX] = "bbox",
+                                        [FUNCTION_GROUP] = "group"};
+    struct lex ahead = *lex;
+    struct slice word = lex_word(lex);
+    if (word.size == 0 || *word.at == '-' || lex_is_digit(*word.at) || lex_is_keyword(word))
+        return FUNCTION_NONE;
+    ahead.at += word.size;
+    if (lex_peek(&ahead) != '(')
+        return FUNCTION_NONE;
+    for (size_t i = FUNCTION_DISTANCE; i <= FUNCTION_GROUP; i++)
+        if (slice_is(word, names[i]))
+            return (enum function)i;
+    return FUNCTION_UNKNOWN;
+}
 
 /* A coordinate of at most `max` degrees. */
 static bool read_degrees(struct lex *lex, double max, const char *name, double *degrees)
@@ -68,91 +99,113 @@ bool box_read(struct lex *lex, struct geo_box *box)
     return true;
 }
 
-/* ---- senselessness ---- */
-
-/* What the text alone says of an operand's type. */
-enum sort { SORT_ANY, SORT_TIME, SORT_NUMBER, SORT_STRING, SORT_BOOL, SORT_NULL, SORT_DURATION };
-
-static enum sort sort_of(const struct operand *operand)
+static bool age_read(struct reading *reading, struct operand *operand)
 {
-    switch ((enum operand_kind)operand->kind) {
-    case OPERAND_PATH:
-        return path_is_time(operand->path) ? SORT_TIME : SORT_ANY;
-    case OPERAND_DISTANCE:
-        return SORT_NUMBER;
-    case OPERAND_AGE:
-        return SORT_DURATION;
-    case OPERAND_LITERAL:
-        break;
-    }
-    switch ((enum value_type)operand->literal.type) {
-    case VALUE_STRING:
-        return SORT_STRING;
-    case VALUE_NUMBER:
-        return SORT_NUMBER;
-    case VALUE_BOOL:
-        return SORT_BOOL;
-    case VALUE_TIME:
-        return SORT_TIME;
-    case VALUE_DURATION:
-        return SORT_DURATION;
-    default:
-        return SORT_NULL;
-    }
-}
-
-static const char *sort_name(enum sort sort)
-{
-    static const char *const names[] = {"a value",   "a timestamp", "a number",  "a string",
-                                        "a boolean", "null",        "a duration"};
-    return names[sort];
-}
-
-/* A literal string beside one of the timestamps of the twin's own is read once and for all. */
-static bool make_time(struct operand *operand)
-{
-    int64_t ns;
-    struct slice text = operand->literal.string;
-    if (!timestamp_parse(text.at, text.size, &ns))
+    struct lex *lex = &reading->lex;
+    *operand = (struct operand){.kind = OPERAND_AGE};
+    if (!lex_expect(lex, '('))
         return false;
-    free((char *)text.at);
-    operand->literal = value_of_time(ns);
-    return true;
-}
-
-static bool fail_pair(struct lex *lex, size_t at, enum sort one, enum sort other,
-                      const struct operand *wrong)
-{
-    if (one == SORT_TIME && other == SORT_STRING)
-        return lex_fail(lex, at,
-                        "a timestamp compares with a timestamp as in RFC 3339, such as "
-                        "\"2026-01-15T10:30:00Z\"");
-    lex_fail(lex, at, "%s and %s never compare", sort_name(one), sort_name(other));
-    if (one == SORT_DURATION && other == SORT_NUMBER && wrong->kind == OPERAND_LITERAL)
-        lex_hint(lex, "durations have a unit: did you mean %gs?", wrong->literal.number);
-    else if (one == SORT_DURATION || other == SORT_DURATION)
-        lex_hint(lex, "durations compare with durations only: age(…) < 10s");
+    lex_peek(lex);
+    size_t at = lex->at;
+    operand->path = path_read(reading->kind, lex, PLACE_ARGUMENT);
+    if (!operand->path)
+        return false;
+    if (path_has_age(operand->path))
+        return lex_expect(lex, ')');
+    bool twin = reading->kind == PATH_OF_TWIN;
+    lex_fail(lex, at, "age() is of %s",
+             twin ? "state.<type>, delta, or a timestamp of the twin's own"
+                  : "timestamp, received or archived");
+    hint_of_age(lex, operand->path);
     return false;
 }
 
-bool operands_check(struct lex *lex, struct operand *left, size_t left_at, struct operand *right,
-                    size_t right_at)
+/* ---- operands ---- */
+
+/* Gives a literal bytes of its own. */
+static bool literal_keep(struct lex *lex, struct operand *operand, struct value value)
 {
-    enum sort one = sort_of(left), other = sort_of(right);
-    /* The literal is to blame where only one side is one, and else what came second. */
-    bool swap = left->kind == OPERAND_LITERAL && right->kind != OPERAND_LITERAL;
-    struct operand *wrong = swap ? left : right;
-    size_t at = swap ? left_at : right_at;
-    if (swap) {
-        enum sort sort = one;
-        one = other, other = sort;
+    if (value.type == VALUE_STRING || (value.type == VALUE_NUMBER && value.form == NUMBER_DIGITS)) {
+        value.string.at = bytes_keep(value.string);
+        if (!value.string.at)
+            return lex_no_memory(lex);
     }
-    if (one == SORT_ANY || other == SORT_ANY)
-        return (one != SORT_DURATION && other != SORT_DURATION) ||
-               fail_pair(lex, at, one, other, wrong);
-    if (one == SORT_TIME && other == SORT_STRING)
-        return make_time(wrong) || fail_pair(lex, at, one, other, wrong);
-    if (one == other || (one == SORT_TIME && other == SORT_NULL))
-        return true;
-    return fail_pair(lex, at, one, other, wrong);
+    *operand = (struct operand){.kind = OPERAND_LITERAL, .literal = value};
+    return true;
+}
+
+/* A string, or the path that begins with one. */
+static bool quoted_read(struct reading *reading, struct operand *operand, enum path_place place)
+{
+    struct lex *lex = &reading->lex;
+    struct slice text;
+    size_t start = lex->at;
+    if (!lex_string(lex, &text))
+        return false;
+    int behind = lex_peek(lex);
+    if (behind != '.' && (behind != ':' || place == PLACE_RIGHT))
+        return literal_keep(lex, operand, value_of_string(text.at, text.size));
+    lex->at = start;
+    *operand = (struct operand){.kind = OPERAND_PATH};
+    operand->path = path_read(reading->kind, lex, place);
+    return operand->path != NULL;
+}
+
+/* true, false or null, if that is next. */
+static bool word_literal(struct lex *lex, struct value *value)
+{
+    struct slice word = lex_word(lex);
+    if (slice_is(word, "true"))
+        *value = (struct value){.type = VALUE_BOOL, .boolean = true};
+    else if (slice_is(word, "false"))
+        *value = (struct value){.type = VALUE_BOOL};
+    else if (slice_is(word, "null"))
+        *value = (struct value){.type = VALUE_NULL};
+    else
+        return false;
+    lex->at += word.size;
+    return true;
+}
+
+static bool function_read(struct reading *reading, enum function function, struct operand *operand)
+{
+    struct lex *lex = &reading->lex;
+    struct slice word = lex_word(lex);
+    size_t at = lex->at;
+    lex->at += word.size;
+    if (function == FUNCTION_DISTANCE)
+        return distance_read(reading->kind, lex, operand);
+    if (function == FUNCTION_AGE)
+        return age_read(reading, operand);
+    if (function != FUNCTION_UNKNOWN)
+        return lex_fail(lex, at, "%.*s() is a condition and has no value to compare",
+                        (int)word.size, word.at);
+    lex_fail(lex, at, "there is no function %.*s()", (int)word.size, word.at);
+    hint_of_function(lex, word);
+    return false;
+}
+
+bool operand_read(struct reading *reading, struct operand *operand, enum path_place place)
+{
+    struct lex *lex = &reading->lex;
+    struct value value;
+    *operand = (struct operand){0};
+    int c = lex_peek(lex);
+    if (c == '"')
+        return quoted_read(reading, operand, place);
+    bool minus = c == '-' && lex->at + 1 < lex->size && lex_is_digit(lex->text[lex->at + 1]);
+    if (lex_is_digit(c) || minus)
+        return lex_number(lex, &value) && literal_keep(lex, operand, value);
+    if (c == '-' || !lex_is_name_char(c) || lex_is_keyword(lex_word(lex))) {
+        lex_unexpected(lex, lex->at, place == PLACE_RIGHT ? "a value" : "a condition");
+        return c == '*' ? lex_hint(lex, "wildcards stand in strings: \"VID-0*\"") : false;
+    }
+    enum function function = function_next(lex);
+    if (function != FUNCTION_NONE)
+        return function_read(reading, function, operand);
+    if (word_literal(lex, &value))
+        return literal_keep(lex, operand, value);
+    operand->kind = OPERAND_PATH;
+    operand->path = path_read(reading->kind, lex, place);
+    return operand->path != NULL;
 }

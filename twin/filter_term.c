@@ -22,63 +22,7 @@ void term_done(struct term *term)
         geo_area_free(term->area);
 }
 
-/* The bytes in a block of their own, NUL-terminated. */
-static char *keep(struct slice bytes)
-{
-    char *copy = malloc(bytes.size + 1);
-    if (!copy)
-        return NULL;
-    if (bytes.size)
-        memcpy(copy, bytes.at, bytes.size);
-    copy[bytes.size] = '\0';
-    return copy;
-}
-
-/* ---- functions ---- */
-
-enum function { NO_FUNCTION, DISTANCE, AGE, INSIDE, BBOX, GROUP, UNKNOWN_FUNCTION };
-
-/* Which function is called by the word that is next, if one is. */
-static enum function function_next(const struct lex *lex)
-{
-    static const char *const names[] = {[DISTANCE] = "distance",
-                                        [AGE] = "age",
-                                        [INSIDE] = "inside",
-                                        [BBOX] = "bbox",
-                                        [GROUP] = "group"};
-    struct lex ahead = *lex;
-    struct slice word = lex_word(lex);
-    if (word.size == 0 || *word.at == '-' || lex_is_digit(*word.at) || lex_is_keyword(word))
-        return NO_FUNCTION;
-    ahead.at += word.size;
-    if (lex_peek(&ahead) != '(')
-        return NO_FUNCTION;
-    for (size_t i = DISTANCE; i <= GROUP; i++)
-        if (slice_is(word, names[i]))
-            return (enum function)i;
-    return UNKNOWN_FUNCTION;
-}
-
-static bool age_read(struct reading *reading, struct operand *operand)
-{
-    struct lex *lex = &reading->lex;
-    *operand = (struct operand){.kind = OPERAND_AGE};
-    if (!lex_expect(lex, '('))
-        return false;
-    lex_peek(lex);
-    size_t at = lex->at;
-    operand->path = path_read(reading->kind, lex, PLACE_ARGUMENT);
-    if (!operand->path)
-        return false;
-    if (path_has_age(operand->path))
-        return lex_expect(lex, ')');
-    bool twin = reading->kind == PATH_OF_TWIN;
-    lex_fail(lex, at, "age() is of %s",
-             twin ? "state.<type>, delta, or a timestamp of the twin's own"
-                  : "timestamp, received or archived");
-    hint_of_age(lex, operand->path);
-    return false;
-}
+/* ---- conditions ---- */
 
 static bool inside_read(struct reading *reading, struct term *term)
 {
@@ -117,7 +61,7 @@ static bool group_read(struct reading *reading, struct term *term)
         return lex_unexpected(lex, at, "the name of a group as a string");
     if (!lex_string(lex, &name))
         return false;
-    term->group = keep(name);
+    term->group = bytes_keep(name);
     if (!term->group)
         return lex_no_memory(lex);
     term->kind = TERM_GROUP;
@@ -131,7 +75,7 @@ static bool condition_read(struct reading *reading, enum function function, stru
 {
     struct lex *lex = &reading->lex;
     lex->at += lex_word(lex).size;
-    if (function == GROUP)
+    if (function == FUNCTION_GROUP)
         return group_read(reading, term);
     if (!lex_expect(lex, '('))
         return false;
@@ -139,100 +83,10 @@ static bool condition_read(struct reading *reading, enum function function, stru
     term->left.path = path_read(reading->kind, lex, PLACE_ARGUMENT);
     if (!term->left.path)
         return false;
-    if (function == INSIDE)
+    if (function == FUNCTION_INSIDE)
         return inside_read(reading, term);
     term->kind = TERM_BOX;
     return box_read(lex, &term->box) && lex_expect(lex, ')');
-}
-
-/* ---- operands ---- */
-
-/* Gives a literal bytes of its own. */
-static bool literal_keep(struct lex *lex, struct operand *operand, struct value value)
-{
-    if (value.type == VALUE_STRING || (value.type == VALUE_NUMBER && value.form == NUMBER_DIGITS)) {
-        value.string.at = keep(value.string);
-        if (!value.string.at)
-            return lex_no_memory(lex);
-    }
-    *operand = (struct operand){.kind = OPERAND_LITERAL, .literal = value};
-    return true;
-}
-
-/* A string, or the path that begins with one. */
-static bool quoted_read(struct reading *reading, struct operand *operand, enum path_place place)
-{
-    struct lex *lex = &reading->lex;
-    struct slice text;
-    size_t start = lex->at;
-    if (!lex_string(lex, &text))
-        return false;
-    int behind = lex_peek(lex);
-    if (behind != '.' && (behind != ':' || place == PLACE_RIGHT))
-        return literal_keep(lex, operand, value_of_string(text.at, text.size));
-    lex->at = start;
-    *operand = (struct operand){.kind = OPERAND_PATH};
-    operand->path = path_read(reading->kind, lex, place);
-    return operand->path != NULL;
-}
-
-/* true, false or null, if that is next. */
-static bool word_literal(struct lex *lex, struct value *value)
-{
-    struct slice word = lex_word(lex);
-    if (slice_is(word, "true"))
-        *value = (struct value){.type = VALUE_BOOL, .boolean = true};
-    else if (slice_is(word, "false"))
-        *value = (struct value){.type = VALUE_BOOL};
-    else if (slice_is(word, "null"))
-        *value = (struct value){.type = VALUE_NULL};
-    else
-        return false;
-    lex->at += word.size;
-    return true;
-}
-
-static bool function_read(struct reading *reading, enum function function, struct operand *operand)
-{
-    struct lex *lex = &reading->lex;
-    struct slice word = lex_word(lex);
-    size_t at = lex->at;
-    lex->at += word.size;
-    if (function == DISTANCE)
-        return distance_read(reading->kind, lex, operand);
-    if (function == AGE)
-        return age_read(reading, operand);
-    if (function != UNKNOWN_FUNCTION)
-        return lex_fail(lex, at, "%.*s() is a condition and has no value to compare",
-                        (int)word.size, word.at);
-    lex_fail(lex, at, "there is no function %.*s()", (int)word.size, word.at);
-    hint_of_function(lex, word);
-    return false;
-}
-
-static bool operand_read(struct reading *reading, struct operand *operand, enum path_place place)
-{
-    struct lex *lex = &reading->lex;
-    struct value value;
-    *operand = (struct operand){0};
-    int c = lex_peek(lex);
-    if (c == '"')
-        return quoted_read(reading, operand, place);
-    bool minus = c == '-' && lex->at + 1 < lex->size && lex_is_digit(lex->text[lex->at + 1]);
-    if (lex_is_digit(c) || minus)
-        return lex_number(lex, &value) && literal_keep(lex, operand, value);
-    if (c == '-' || !lex_is_name_char(c) || lex_is_keyword(lex_word(lex))) {
-        lex_unexpected(lex, lex->at, place == PLACE_RIGHT ? "a value" : "a condition");
-        return c == '*' ? lex_hint(lex, "wildcards stand in strings: \"VID-0*\"") : false;
-    }
-    enum function function = function_next(lex);
-    if (function != NO_FUNCTION)
-        return function_read(reading, function, operand);
-    if (word_literal(lex, &value))
-        return literal_keep(lex, operand, value);
-    operand->kind = OPERAND_PATH;
-    operand->path = path_read(reading->kind, lex, place);
-    return operand->path != NULL;
 }
 
 /* ---- comparisons ---- */
@@ -402,7 +256,7 @@ bool term_read(struct reading *reading, struct term *term)
     lex_peek(lex);
     size_t at = lex->at;
     enum function function = function_next(lex);
-    if (function == INSIDE || function == BBOX || function == GROUP)
+    if (function == FUNCTION_INSIDE || function == FUNCTION_BBOX || function == FUNCTION_GROUP)
         good = condition_read(reading, function, term);
     else if (!operand_read(reading, &term->left, PLACE_LEFT))
         good = false;
