@@ -209,23 +209,25 @@ static void judge_hearing(struct presence_lane *lane, int64_t now_ms, int64_t no
         lane->hearing_since_ns = now_ns;
 }
 
-static void age(struct presence_lane *lane, struct vehicle *vehicle, int64_t now_ns)
+/* False where it has to be judged again. */
+static bool age(struct presence_lane *lane, struct vehicle *vehicle, int64_t now_ns)
 {
     struct twin *old = store_current(vehicle);
     struct presence now =
         presence_aged(old->presence, now_ns, lane->hearing_since_ns, &lane->limits);
     if (now.status == old->presence.status)
-        return;
+        return true;
     struct twin *twin = twin_copy(old);
     if (!twin)
-        return; /* at the next sweep */
+        return false;
     if (now.status == PRESENCE_OFFLINE &&
         !put_change(lane->recorder, vehicle->vid, PRESENCE_OFFLINE, &old->presence, &now)) {
         free(twin);
-        return;
+        return false;
     }
     twin->presence = now;
     store_put(lane->store, vehicle, twin);
+    return true;
 }
 
 static void sweep(struct presence_lane *lane)
@@ -235,6 +237,7 @@ static void sweep(struct presence_lane *lane)
     lane->swept_ms = now_ms;
     if (lane->hearing_since_ns == TIMESTAMP_NONE)
         return;
+    bool whole = true;
     uint32_t count = store_count(lane->store);
     for (uint32_t from = 0; from < count; from += SWEEP_CHUNK) {
         if (!recorder_has_room(lane->recorder))
@@ -242,9 +245,11 @@ static void sweep(struct presence_lane *lane)
         uint32_t end = from + SWEEP_CHUNK < count ? from + SWEEP_CHUNK : count;
         store_lock(lane->store);
         for (uint32_t i = from; i < end; i++)
-            age(lane, store_vehicle_at(lane->store, i), now_ns);
+            whole = age(lane, store_vehicle_at(lane->store, i), now_ns) && whole;
         store_unlock(lane->store);
     }
+    if (whole)
+        store_set_sweep(lane->store, (struct store_sweep){lane->hearing_since_ns, now_ns});
 }
 
 static void *run(void *closure)

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     CHUNK_VEHICLES = 1024,
@@ -19,20 +20,29 @@ struct table {
     _Atomic(struct vehicle *) buckets[];
 };
 
+/* A position that others read while it is written. */
+struct published {
+    _Atomic uint32_t version; /* odd while the writer is at it */
+    _Atomic int64_t epoch_ns;
+    _Atomic uint64_t seq;
+    _Atomic int64_t received_ns;
+};
+
 struct store {
     struct epoch *epoch;
     _Atomic(struct table *) table;
     _Atomic(_Atomic(struct vehicle *) *) chunks[CHUNKS_MAX];
     _Atomic uint32_t count;
     pthread_mutex_t lock;
-    uint64_t changes;
-    struct {
-        _Atomic uint32_t version; /* odd while the writer is at it */
-        _Atomic int64_t epoch_ns;
-        _Atomic uint64_t seq;
-        _Atomic int64_t received_ns;
-    } positions[STREAM_LABELS];
+    _Atomic uint64_t changes;
+    _Atomic uint32_t log[STORE_LOG]; /* the vehicle of put n at n % STORE_LOG */
+    struct published positions[STREAM_LABELS], forks[STREAM_LABELS], bases[STREAM_LABELS];
+    int64_t lost_after_ns[STREAM_LABELS]; /* the tail of the stream, 0: it is whole */
+    _Atomic bool anew[STREAM_LABELS];
     _Atomic int64_t broker_time_ns;
+    _Atomic int64_t hearing_ns, swept_ns;
+    _Atomic unsigned armed; /* a set of 1 << enum store_bell */
+    int bell_fds[BELLS];
 };
 
 static struct table *table_new(size_t buckets)
@@ -51,6 +61,10 @@ struct store *store_new(void)
     store->epoch = epoch_new();
     atomic_store(&store->table, table_new(FIRST_BUCKETS));
     atomic_store(&store->broker_time_ns, TIMESTAMP_NONE);
+    atomic_store(&store->hearing_ns, TIMESTAMP_NONE);
+    atomic_store(&store->swept_ns, TIMESTAMP_NONE);
+    for (int i = 0; i < BELLS; i++)
+        store->bell_fds[i] = -1;
     pthread_mutex_init(&store->lock, NULL);
     if (!store->epoch || !atomic_load(&store->table)) {
         store_free(store);
@@ -163,17 +177,43 @@ const struct twin *store_find(const struct store *store, const char *vid)
 
 /* ---- positions ---- */
 
-struct position store_position(const struct store *store, enum stream_label stream)
+static struct position published_read(const struct published *published)
 {
     struct position position;
     uint32_t version;
     do { /* read until it stood still around the three */
-        version = atomic_load(&store->positions[stream].version);
-        position.epoch_ns = atomic_load(&store->positions[stream].epoch_ns);
-        position.seq = atomic_load(&store->positions[stream].seq);
-        position.received_ns = atomic_load(&store->positions[stream].received_ns);
-    } while (version % 2 != 0 || version != atomic_load(&store->positions[stream].version));
+        version = atomic_load(&published->version);
+        position.epoch_ns = atomic_load(&published->epoch_ns);
+        position.seq = atomic_load(&published->seq);
+        position.received_ns = atomic_load(&published->received_ns);
+    } while (version % 2 != 0 || version != atomic_load(&published->version));
     return position;
+}
+
+static void published_write(struct published *published, struct position position)
+{
+    /* Release order is enough on the way in: a reader that sees the new version sees the rest. */
+    atomic_fetch_add(&published->version, 1);
+    atomic_store_explicit(&published->epoch_ns, position.epoch_ns, memory_order_release);
+    atomic_store_explicit(&published->seq, position.seq, memory_order_release);
+    atomic_store_explicit(&published->received_ns, position.received_ns, memory_order_release);
+    atomic_fetch_add(&published->version, 1);
+}
+
+struct position store_position(const struct store *store, enum stream_label stream)
+{
+    return published_read(&store->positions[stream]);
+}
+
+struct position store_fork(const struct store *store, enum stream_label stream)
+{
+    return published_read(&store->forks[stream]);
+}
+
+struct store_base store_base(const struct store *store, enum stream_label stream)
+{
+    return (struct store_base){published_read(&store->bases[stream]),
+                               atomic_load(&store->anew[stream])};
 }
 
 int64_t store_broker_time(const struct store *store)
@@ -181,23 +221,94 @@ int64_t store_broker_time(const struct store *store)
     return atomic_load(&store->broker_time_ns);
 }
 
+static void ring(struct store *store, enum store_bell bell)
+{
+    unsigned bit = 1u << bell;
+    if (!(atomic_load(&store->armed) & bit) || !(atomic_fetch_and(&store->armed, ~bit) & bit))
+        return;
+    uint64_t one = 1;
+    if (write(store->bell_fds[bell], &one, sizeof one) != sizeof one)
+        abort(); /* an eventfd takes one */
+}
+
 void store_reposition(struct store *store, enum stream_label stream, struct position position)
 {
-    /* Release order is enough on the way in: a reader that sees the new version sees the rest. */
-    atomic_fetch_add(&store->positions[stream].version, 1);
-    atomic_store_explicit(&store->positions[stream].epoch_ns, position.epoch_ns,
-                          memory_order_release);
-    atomic_store_explicit(&store->positions[stream].seq, position.seq, memory_order_release);
-    atomic_store_explicit(&store->positions[stream].received_ns, position.received_ns,
-                          memory_order_release);
-    atomic_fetch_add(&store->positions[stream].version, 1);
+    struct position was = store_position(store, stream);
+    if (was.epoch_ns == position.epoch_ns && was.seq > position.seq)
+        store->lost_after_ns[stream] = was.received_ns;
+    if (was.epoch_ns != 0)
+        atomic_store(&store->anew[stream], true);
+    published_write(&store->bases[stream], position);
+    published_write(&store->positions[stream], position);
+    ring(store, BELL_POSITION);
 }
 
 void store_advance(struct store *store, enum stream_label stream, struct position position)
 {
-    store_reposition(store, stream, position);
+    if (store->lost_after_ns[stream] != 0 && position.received_ns > store->lost_after_ns[stream]) {
+        /* The first message behind what is left of the stream that was known. */
+        published_write(&store->forks[stream], position);
+        store->lost_after_ns[stream] = 0;
+    }
+    published_write(&store->positions[stream], position);
     if (position.received_ns > atomic_load_explicit(&store->broker_time_ns, memory_order_relaxed))
         atomic_store_explicit(&store->broker_time_ns, position.received_ns, memory_order_release);
+    ring(store, BELL_POSITION);
+}
+
+/* ---- following ---- */
+
+uint64_t store_changes(const struct store *store)
+{
+    return atomic_load(&store->changes);
+}
+
+bool store_log(const struct store *store, uint64_t after, uint32_t *indices, size_t max,
+               size_t *count)
+{
+    uint64_t last = atomic_load(&store->changes);
+    size_t size = last - after < max ? (size_t)(last - after) : max;
+    for (size_t i = 0; i < size; i++)
+        indices[i] = atomic_load(&store->log[(after + 1 + i) % STORE_LOG]);
+    *count = size;
+    /* Put n + STORE_LOG writes over n before it is counted. */
+    return size == 0 || after + STORE_LOG > atomic_load(&store->changes);
+}
+
+uint64_t store_changed(const struct store *store, uint32_t index)
+{
+    return atomic_load(&vehicle_at(store, index)->changed);
+}
+
+uint64_t store_heard(const struct store *store, uint32_t index, enum stream_label stream)
+{
+    return atomic_load(&vehicle_at(store, index)->heard[stream]);
+}
+
+struct store_sweep store_sweep(const struct store *store)
+{
+    struct store_sweep sweep = {.swept_ns = atomic_load(&store->swept_ns)};
+    sweep.hearing_ns = atomic_load(&store->hearing_ns);
+    if (atomic_load(&store->swept_ns) != sweep.swept_ns) /* each sweep has a time of its own */
+        sweep.swept_ns = TIMESTAMP_NONE;
+    return sweep;
+}
+
+void store_set_sweep(struct store *store, struct store_sweep sweep)
+{
+    atomic_store(&store->swept_ns, TIMESTAMP_NONE);
+    atomic_store(&store->hearing_ns, sweep.hearing_ns);
+    atomic_store(&store->swept_ns, sweep.swept_ns);
+}
+
+void store_bell_set(struct store *store, enum store_bell bell, int event_fd)
+{
+    store->bell_fds[bell] = event_fd;
+}
+
+void store_bell_arm(struct store *store, enum store_bell bell)
+{
+    atomic_fetch_or(&store->armed, 1u << bell);
 }
 
 /* ---- writing ---- */
@@ -290,10 +401,21 @@ struct vehicle *store_lookup(struct store *store, const char *vid, size_t vid_si
     return find(store, vid, vid_size);
 }
 
+void store_hear(struct vehicle *vehicle, enum stream_label stream, uint64_t seq)
+{
+    atomic_store_explicit(&vehicle->heard[stream], seq, memory_order_relaxed);
+}
+
 void store_put(struct store *store, struct vehicle *vehicle, struct twin *twin)
 {
     struct twin *old = atomic_exchange(&vehicle->twin, twin);
-    vehicle->changed = ++store->changes;
+    uint64_t change = atomic_load_explicit(&store->changes, memory_order_relaxed) + 1;
+    atomic_store_explicit(&vehicle->changed, change, memory_order_release);
+    /* Over put `change` - STORE_LOG, of which store_log must not say that it is there: who reads
+     * the new entry sees at least the put before it. */
+    atomic_store_explicit(&store->log[change % STORE_LOG], vehicle->index, memory_order_release);
+    atomic_store(&store->changes, change);
+    ring(store, BELL_CHANGE);
     epoch_retire(store->epoch, old);
 }
 
