@@ -93,7 +93,7 @@ static void send_rest(struct list *list, const struct http_request *request,
                       struct http_reply *reply)
 {
     list->open = true;
-    list->stream = (struct http_stream){next_piece, free_stream};
+    list->stream = (struct http_stream){.next = next_piece, .free = free_stream};
     reply->stream = &list->stream;
     if (atomic_fetch_add(&exports, 1) >= EXPORTS_MAX)
         http_problem(request, reply, PROBLEM_UNAVAILABLE,

@@ -2,7 +2,7 @@
 
 #include "hub/http_exchange.h"
 #include "hub/http_listen.h"
-#include "hub/http_stream.h"
+#include "hub/http_send.h"
 #include "hub/log.h"
 #include "hub/metrics.h"
 
@@ -26,7 +26,6 @@ enum {
     /* Beside the request's header a connection's memory holds where its parts begin, and the
      * header of the reply. */
     POOL_RESERVE_BYTES = 6 * 1024,
-    STREAM_BLOCK_BYTES = 32 * 1024,
     LAST_REPLIES_MS = 200, /* for the refusals that http_stop itself causes */
 };
 
@@ -35,124 +34,15 @@ struct http {
     struct route_table *table;
     struct workers *workers, *scan_workers;
     struct MHD_Daemon *daemon;
-    struct MHD_Response *no_memory; /* made beforehand, so that it needs none */
+    struct http_sender sender;
     int listen_fd;
     uint16_t port;
 
     atomic_size_t running; /* requests between their header and the end of their reply */
-    atomic_bool draining;  /* every reply is its connection's last */
     atomic_bool closed;    /* no handler is called any more */
     pthread_mutex_t lock;
     pthread_cond_t idle; /* `running` fell to 0 while draining */
 };
-
-/* On every reply. There is nothing in an API that a browser should run, frame or guess at. */
-static const struct {
-    const char *name, *value;
-} fixed_headers[] = {
-    {"X-Content-Type-Options", "nosniff"},
-    {"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"},
-    {"Referrer-Policy", "no-referrer"},
-};
-
-static const char no_memory_body[] =
-    "{\"type\":\"/problems/internal\",\"title\":\"Internal error\",\"status\":500,"
-    "\"detail\":\"The answer could not be made.\",\"request_id\":null}";
-
-/* ---- sending ---- */
-
-static bool add_fixed_headers(struct MHD_Response *response)
-{
-    for (size_t i = 0; i < sizeof fixed_headers / sizeof fixed_headers[0]; i++)
-        if (MHD_add_response_header(response, fixed_headers[i].name, fixed_headers[i].value) !=
-            MHD_YES)
-            return false;
-    return true;
-}
-
-/* The handler's own headers; *caching is set when Cache-Control is among them. */
-static bool add_own_headers(struct MHD_Response *response, const struct buf *headers, bool *caching)
-{
-    const char *at = headers->data, *end = at + headers->size_bytes;
-    while (at < end) {
-        const char *value = at + strlen(at) + 1;
-        *caching = *caching || strcasecmp(at, "Cache-Control") == 0;
-        if (MHD_add_response_header(response, at, value) != MHD_YES)
-            return false;
-        at = value + strlen(value) + 1;
-    }
-    return true;
-}
-
-static bool add_headers(struct exchange *x, struct MHD_Response *response)
-{
-    const struct http_reply *reply = &x->reply;
-    bool caching = false;
-    bool ok = add_fixed_headers(response);
-    if (reply->headers.size_bytes > 0)
-        ok = ok && add_own_headers(response, &reply->headers, &caching);
-    if (reply->status != 204 && reply->status != 304)
-        ok = ok && MHD_add_response_header(response, "Content-Type", reply->content_type);
-    if (!caching)
-        ok = ok && MHD_add_response_header(response, "Cache-Control",
-                                           x->sent_etag[0] ? "no-cache" : "no-store");
-    if (x->sent_etag[0])
-        ok = ok && MHD_add_response_header(response, "ETag", x->sent_etag);
-    if (x->packed)
-        ok = ok && MHD_add_response_header(response, "Content-Encoding", "gzip");
-    if (x->close || atomic_load(&x->http->draining))
-        ok = ok && MHD_add_response_header(response, "Connection", "close");
-    return ok && MHD_add_response_header(response, "Vary", "Accept-Encoding") &&
-           MHD_add_response_header(response, "X-Request-Id", x->request_id);
-}
-
-static ssize_t read_pump(void *closure, uint64_t at, char *out, size_t room)
-{
-    (void)at;
-    ssize_t size = http_pump_read(closure, out, room);
-    if (size > 0)
-        return size;
-    return size == PUMP_END ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR;
-}
-
-static struct MHD_Response *create_response(struct exchange *x)
-{
-    const struct buf *body = &x->reply.body;
-    if (x->pump) /* freed with the exchange, which outlives the sending */
-        return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK_BYTES, read_pump,
-                                                 x->pump, NULL);
-    if (body->size_bytes > 0)
-        return MHD_create_response_from_buffer(body->size_bytes, body->data, MHD_RESPMEM_MUST_FREE);
-    return MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
-}
-
-/* The reply as the library wants it; its body is handed over, not copied. NULL: no memory. */
-static struct MHD_Response *response_of(struct exchange *x)
-{
-    struct buf *body = &x->reply.body;
-    struct MHD_Response *response = create_response(x);
-    if (!response)
-        return NULL;
-    if (body->size_bytes > 0)
-        buf_init(body);
-    if (add_headers(x, response))
-        return response;
-    MHD_destroy_response(response);
-    return NULL;
-}
-
-static enum MHD_Result send_reply(struct exchange *x)
-{
-    struct MHD_Response *response = x->no_memory ? NULL : response_of(x);
-    x->no_memory = response == NULL;
-    enum MHD_Result result =
-        MHD_queue_response(x->connection, response ? (unsigned)x->reply.status : 500,
-                           response ? response : x->http->no_memory);
-    if (response)
-        MHD_destroy_response(response);
-    exchange_account(x);
-    return result;
-}
 
 /* ---- workers ---- */
 
@@ -170,18 +60,30 @@ static void drop_job(struct worker_job *job)
     MHD_resume_connection(x->connection);
 }
 
-/* Answers now, or suspends the connection until a worker has made the answer. */
+static void resume(void *closure)
+{
+    struct exchange *x = closure;
+    MHD_resume_connection(x->connection);
+}
+
+/* Answers now, or suspends the connection until its gate opens or a worker has made the answer. */
 static enum MHD_Result call(struct exchange *x)
 {
     struct http *http = x->http;
     x->phase = EXCHANGE_CALLED;
     if (!x->refused && atomic_load(&http->closed)) {
         exchange_unavailable(x, "The hub is stopping.");
-        return send_reply(x);
+        return http_send(x, &x->http->sender);
+    }
+    if (exchange_gate(x) == GATE_WAIT) {
+        x->phase = EXCHANGE_GATED;
+        MHD_suspend_connection(x->connection);
+        x->gate->wait(x->gate->closure, x->ticket, resume, x);
+        return MHD_YES;
     }
     if (x->refused || !(x->route->flags & (ROUTE_BLOCKING | ROUTE_SCAN))) {
         exchange_call(x);
-        return send_reply(x);
+        return http_send(x, &x->http->sender);
     }
     x->job.run = run_job;
     x->job.drop = drop_job;
@@ -258,7 +160,7 @@ static enum MHD_Result on_request(void *closure, struct MHD_Connection *connecti
     (void)url;
     (void)version;
     if (!x)
-        return MHD_queue_response(connection, 500, http->no_memory);
+        return MHD_queue_response(connection, 500, http->sender.no_memory);
     switch (x->phase) {
     case EXCHANGE_NEW:
         return begin(x, method);
@@ -269,10 +171,12 @@ static enum MHD_Result on_request(void *closure, struct MHD_Connection *connecti
             return MHD_NO;
         *data_bytes = 0;
         return MHD_YES;
+    case EXCHANGE_GATED:
+        return call(x);
     case EXCHANGE_CALLED:
         break;
     }
-    return send_reply(x);
+    return http_send(x, &x->http->sender);
 }
 
 /* ---- connections ---- */
@@ -363,7 +267,8 @@ static void on_completed(void *closure, struct MHD_Connection *connection, void 
         link->spare = x;
     else
         exchange_free(x);
-    if (counted && atomic_fetch_sub(&http->running, 1) == 1 && atomic_load(&http->draining)) {
+    if (counted && atomic_fetch_sub(&http->running, 1) == 1 &&
+        atomic_load(&http->sender.draining)) {
         pthread_mutex_lock(&http->lock);
         pthread_cond_signal(&http->idle);
         pthread_mutex_unlock(&http->lock);
@@ -424,15 +329,6 @@ static bool start_daemon(struct http *http, const struct http_options *options, 
     return http->daemon != NULL;
 }
 
-static bool make_no_memory(struct http *http)
-{
-    http->no_memory = MHD_create_response_from_buffer(
-        sizeof no_memory_body - 1, (void *)(uintptr_t)no_memory_body, MHD_RESPMEM_PERSISTENT);
-    return http->no_memory && add_fixed_headers(http->no_memory) &&
-           MHD_add_response_header(http->no_memory, "Content-Type", "application/problem+json") &&
-           MHD_add_response_header(http->no_memory, "Cache-Control", "no-store");
-}
-
 static void destroy(struct http *http)
 {
     if (http->workers)
@@ -443,8 +339,7 @@ static void destroy(struct http *http)
         MHD_stop_daemon(http->daemon);
     workers_free(http->workers);
     workers_free(http->scan_workers);
-    if (http->no_memory)
-        MHD_destroy_response(http->no_memory);
+    http_sender_done(&http->sender);
     if (http->listen_fd >= 0)
         close(http->listen_fd);
     route_table_free(http->table);
@@ -471,6 +366,7 @@ static struct http *make(const struct http_options *options)
         .body_bytes_max = options->body_bytes_max,
         .app = options->app,
         .viewer = options->viewer,
+        .gate = options->gate,
     };
     return http;
 }
@@ -496,7 +392,7 @@ struct http *http_start(const struct http_options *options, char error[256])
     if (options->scan_workers > 0)
         http->scan_workers = workers_new(options->scan_workers, options->queue_max);
     if (http->workers && (http->scan_workers || options->scan_workers == 0) &&
-        make_no_memory(http) && start_daemon(http, options, is_ipv6)) {
+        http_sender_init(&http->sender) && start_daemon(http, options, is_ipv6)) {
         error[0] = '\0';
         return http;
     }
@@ -533,7 +429,7 @@ bool http_stop(struct http *http, int timeout_ms)
     if (!http)
         return true;
     int64_t until_ns = exchange_clock_ns() + (int64_t)timeout_ms * 1000000;
-    if (!atomic_exchange(&http->draining, true)) {
+    if (!atomic_exchange(&http->sender.draining, true)) {
         MHD_quiesce_daemon(http->daemon);
         /* Refuses from now on, and is closed when no thread can be looking at it any more. */
         shutdown(http->listen_fd, SHUT_RDWR);

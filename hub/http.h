@@ -11,6 +11,10 @@
  * size of bodies; problem+json; HEAD; If-None-Match against the handler's ETag (304); gzip where
  * the client accepts it; security headers; metrics per route and status; the access log line.
  *
+ * A reply may be a stream that goes on as things happen (HTTP_WAIT): its connection costs no thread
+ * while it waits. A route may have to wait before its handler is called (ROUTE_POSITION): neither
+ * does that.
+ *
  * Threads: a fast handler runs on one of the server's event threads and must not block. A handler
  * marked ROUTE_BLOCKING (PostgreSQL) runs on a pool of workers while its connection is suspended,
  * one marked ROUTE_SCAN (the whole fleet in memory) on another: queries never wait for PostgreSQL.
@@ -62,16 +66,23 @@ bool http_etag_known(const struct http_request *request, const char *etag);
 
 enum { HTTP_MAX_REPLY_HEADERS = 8, HTTP_MAX_REPLY_HEADER_BYTES = 4096, HTTP_ETAG_BYTES = 80 };
 
-/* A body that is made while it is sent, for what is too large to be held at once. A member of
- * something of the handler's. */
-enum http_more { HTTP_MORE, HTTP_END, HTTP_FAILED };
+/* A body that is made while it is sent, for what is too large to be held at once, or is not known
+ * yet. A member of something of the handler's. */
+enum http_more { HTTP_MORE, HTTP_END, HTTP_FAILED, HTTP_WAIT };
+struct http_pump;
 struct http_stream {
     /* Appends the next piece, of some 64 KiB at most, on an event thread: it must not block.
      * HTTP_FAILED, or a buffer that failed, cuts the connection: the client sees that the body is
-     * not whole. */
+     * not whole. HTTP_WAIT: there is nothing now; it is called again after http_stream_wake. That
+     * the client has gone is noticed by sending to it alone, so a stream that waits sends
+     * something now and then. */
     enum http_more (*next)(struct http_stream *stream, struct buf *out);
     void (*free)(struct http_stream *stream); /* called once, also where nothing was sent */
+    bool waits;                               /* it may say HTTP_WAIT */
+    _Atomic(struct http_pump *) pump;         /* the server's; NULL at first */
 };
+/* There is something, or may be. Any thread, until `free` is called. */
+void http_stream_wake(struct http_stream *stream);
 
 struct http_reply {
     int status;               /* 200 unless set */
@@ -96,6 +107,21 @@ enum http_route_flags {
     ROUTE_METRICS = 1 << 2,   /* needs a token only off loopback */
     ROUTE_BODY_JSON = 1 << 3, /* takes a JSON object as its body */
     ROUTE_SCAN = 1 << 4,      /* reads the whole fleet: runs on a worker of another pool */
+    ROUTE_POSITION = 1 << 5,  /* the gate is asked before its handler is called */
+};
+
+/* What routes with ROUTE_POSITION wait for, with no thread to wait on: hub/position_gate.h. */
+enum http_gate_answer { GATE_GO, GATE_REFUSED, GATE_WAIT };
+struct http_gate {
+    const char *query; /* parameters that such routes know beside their own, blank separated */
+    void *closure;
+    /* On an event thread; must not block. GATE_REFUSED: the problem is in the reply. GATE_WAIT: for
+     * what *ticket says; NULL at first. When that is over it is called again, and decides. */
+    enum http_gate_answer (*judge)(void *closure, const struct http_request *request,
+                                   struct http_reply *reply, void **ticket);
+    /* Calls over(waiter) once, on any thread, also at once. */
+    void (*wait)(void *closure, void *ticket, void (*over)(void *waiter), void *waiter);
+    void (*drop)(void *ticket);
 };
 
 /* One line of the table of routes; routes.c holds the table, and everything else about routes
@@ -122,11 +148,15 @@ struct http_route {
     X(UNKNOWN_VEHICLE, 404, "unknown-vehicle", "Unknown vehicle")                                  \
     X(METHOD_NOT_ALLOWED, 405, "method-not-allowed", "Method not allowed")                         \
     X(NOT_ACCEPTABLE, 406, "not-acceptable", "Not acceptable")                                     \
+    X(OTHER_EPOCH, 410, "other-epoch", "Position of another epoch")                                \
+    X(CONFLICT, 409, "conflict", "Not as things are")                                              \
+    X(PRECONDITION_FAILED, 412, "precondition-failed", "It changed meanwhile")                     \
     X(BODY_TOO_LARGE, 413, "body-too-large", "Body too large")                                     \
     X(UNSUPPORTED_MEDIA_TYPE, 415, "unsupported-media-type", "Unsupported media type")             \
     X(HEADERS_TOO_LARGE, 431, "headers-too-large", "Header fields too large")                      \
     X(INTERNAL, 500, "internal", "Internal error")                                                 \
-    X(UNAVAILABLE, 503, "unavailable", "Temporarily unavailable")
+    X(UNAVAILABLE, 503, "unavailable", "Temporarily unavailable")                                  \
+    X(NOT_REACHED, 504, "not-reached", "Position not reached")
 
 enum problem {
 #define X(id, status, slug, title) PROBLEM_##id,
@@ -159,7 +189,8 @@ struct http_options {
     const struct http_route *routes;
     size_t route_count; /* the table outlives the server */
     void *app;
-    const struct viewer *viewer; /* given to every request while access is off */
+    const struct viewer *viewer;  /* given to every request while access is off */
+    const struct http_gate *gate; /* NULL: nothing is waited for */
 };
 /* NULL, and text in `error`, when it cannot listen. */
 struct http *http_start(const struct http_options *options, char error[256]);

@@ -92,6 +92,7 @@ struct exchange *exchange_new(const struct exchange_rules *rules, struct exchang
         .remote = "",
         .impl = x,
     };
+    x->gate = rules->gate;
     x->reply.status = 200;
     x->reply.content_type = "application/json";
     return x;
@@ -99,6 +100,9 @@ struct exchange *exchange_new(const struct exchange_rules *rules, struct exchang
 
 void exchange_end(struct exchange *x)
 {
+    if (x->ticket)
+        x->gate->drop(x->ticket);
+    x->ticket = NULL;
     http_pump_free(x->pump);
     x->pump = NULL;
     if (x->reply.stream)
@@ -205,18 +209,30 @@ static void add_shown(struct buf *out, const char *text)
     buf_adds(out, shown < size ? "…\"" : "\"");
 }
 
+/* The parameters that the gate of the route knows. */
+static const char *gate_query(const struct exchange *x)
+{
+    return x->gate && (x->route->flags & ROUTE_POSITION) ? x->gate->query : "";
+}
+
+static bool knows(const struct exchange *x, const char *parameter)
+{
+    return route_lists(x->route->query, parameter) || route_lists(gate_query(x), parameter);
+}
+
 static void refuse_unknown(struct exchange *x)
 {
     struct buf names = BUF_INIT;
+    const char *own = x->route->query, *more = gate_query(x);
     for (size_t i = 0; i < x->request.query_count; i++) {
-        if (route_knows(x->route, x->request.query[i].name))
+        if (knows(x, x->request.query[i].name))
             continue;
         buf_adds(&names, names.size_bytes ? ", " : "");
         add_shown(&names, x->request.query[i].name);
     }
-    if (*x->route->query)
-        REFUSE(x, PROBLEM_UNKNOWN_PARAMETER, "Unknown query parameter %s; this path knows: %s.",
-               buf_cstr(&names), x->route->query);
+    if (*own || *more)
+        REFUSE(x, PROBLEM_UNKNOWN_PARAMETER, "Unknown query parameter %s; this path knows: %s%s%s.",
+               buf_cstr(&names), own, *own && *more ? " " : "", more);
     else
         REFUSE(x, PROBLEM_UNKNOWN_PARAMETER, "Unknown query parameter %s; this path knows none.",
                buf_cstr(&names));
@@ -247,7 +263,7 @@ static void judge_query(struct exchange *x, char *query)
         return;
     }
     for (size_t i = 0; i < request->query_count; i++)
-        if (!route_knows(x->route, request->query[i].name)) {
+        if (!knows(x, request->query[i].name)) {
             refuse_unknown(x);
             return;
         }
@@ -422,6 +438,7 @@ static void finish_stream(struct exchange *x)
 {
     struct http_reply *reply = &x->reply;
     x->packed = accept_gzip(x->head.accept_encoding) && compressible(reply->content_type);
+    x->waits = reply->stream->waits;
     x->pump = http_pump_new(reply, x->packed);
     if (x->pump)
         return;
@@ -450,6 +467,16 @@ static void finish(struct exchange *x)
         finish_etag(x, may_pack);
     else
         x->packed = may_pack && pack_body(reply);
+}
+
+enum http_gate_answer exchange_gate(struct exchange *x)
+{
+    if (x->refused || !x->gate || !(x->route->flags & ROUTE_POSITION))
+        return GATE_GO;
+    enum http_gate_answer answer =
+        x->gate->judge(x->gate->closure, &x->request, &x->reply, &x->ticket);
+    x->refused = answer == GATE_REFUSED;
+    return answer;
 }
 
 void exchange_call(struct exchange *x)

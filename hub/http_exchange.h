@@ -32,6 +32,7 @@ enum {
 enum exchange_phase {
     EXCHANGE_NEW,    /* the request line is there */
     EXCHANGE_BODY,   /* the rest of the request is on its way */
+    EXCHANGE_GATED,  /* it waits for what the gate said */
     EXCHANGE_CALLED, /* the handler was called, or is about to be, on a worker */
 };
 
@@ -59,9 +60,12 @@ struct exchange {
     bool close;   /* the connection ends with the reply */
     struct buf body;
     uint64_t discarded_bytes;
+    const struct http_gate *gate;
+    void *ticket; /* the gate's */
 
     bool packed;            /* the reply's body is gzip */
     struct http_pump *pump; /* sends the body in pieces; NULL: it is whole */
+    bool waits;             /* with pauses */
     bool no_memory;         /* not even for a problem: `reply` is void */
     char sent_etag[HTTP_SENT_ETAG_BYTES];
 
@@ -79,6 +83,7 @@ struct exchange_rules {
     size_t header_bytes_max, body_bytes_max;
     void *app;
     const struct viewer *viewer;
+    const struct http_gate *gate;
 };
 
 /* A new exchange, in the memory of an ended one where that is given and large enough; `spare` is
@@ -97,6 +102,9 @@ bool exchange_discards(const struct exchange *x);
 /* One piece of the body; false: give the connection up. */
 bool exchange_body(struct exchange *x, const struct exchange_rules *rules, const void *data,
                    size_t size);
+/* Whether the request may go on, as far as the route has a gate. Not GATE_GO: it is refused, or has
+ * to wait for x->ticket. */
+enum http_gate_answer exchange_gate(struct exchange *x);
 /* Calls the handler, unless the request was refused, and makes the reply ready to be sent. */
 void exchange_call(struct exchange *x);
 /* Turns the exchange into a refusal for want of capacity, ready to be sent. */

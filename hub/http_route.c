@@ -194,10 +194,10 @@ enum route_found route_find(const struct route_table *table, const char *method,
     return ROUTE_NO_METHOD;
 }
 
-bool route_knows(const struct http_route *route, const char *parameter)
+bool route_lists(const char *list, const char *parameter)
 {
     size_t size = strlen(parameter);
-    for (const char *at = route->query; *at;) {
+    for (const char *at = list; *at;) {
         size_t word = strcspn(at, " ");
         if (word == size && memcmp(at, parameter, size) == 0)
             return size > 0;

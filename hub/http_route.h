@@ -36,7 +36,7 @@ struct route_match {
 enum route_found route_find(const struct route_table *table, const char *method, char **segments,
                             size_t count, struct route_match *match);
 
-/* Whether the route knows this query parameter. */
-bool route_knows(const struct http_route *route, const char *parameter);
+/* Whether a list of query parameters, blank separated, holds this one. */
+bool route_lists(const char *list, const char *parameter);
 
 #endif

@@ -2,8 +2,11 @@
 
 #include "hub/gzip.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum park { PARK_NOT, PARK_IS, PARK_WOKEN };
 
 struct http_pump {
     struct http_stream *stream;
@@ -12,6 +15,9 @@ struct http_pump {
     struct buf packed; /* the same, compressed */
     size_t sent_bytes; /* of what is being sent: `packed` with a compressor, else `piece` */
     bool ended;        /* nothing comes after what is being sent */
+    void (*wake)(void *closure);
+    void *closure;
+    _Atomic int park; /* enum park */
 };
 
 struct http_pump *http_pump_new(struct http_reply *reply, bool packed)
@@ -24,6 +30,7 @@ struct http_pump *http_pump_new(struct http_reply *reply, bool packed)
         return NULL;
     }
     pump->stream = reply->stream;
+    atomic_store(&pump->stream->pump, pump);
     pump->piece = reply->body;
     reply->stream = NULL;
     buf_init(&reply->body);
@@ -39,18 +46,25 @@ static struct buf *outgoing(struct http_pump *pump)
     return pump->gzip ? &pump->packed : &pump->piece;
 }
 
-/* The next piece in the place of the one that was sent; false when it cannot be made. */
-static bool make_piece(struct http_pump *pump)
+/* The next piece in the place of the one that was sent; HTTP_FAILED when it cannot be made. */
+static enum http_more make_piece(struct http_pump *pump)
 {
     buf_reset(&pump->piece);
     buf_reset(&pump->packed);
     pump->sent_bytes = 0;
+    atomic_store(&pump->park, PARK_NOT); /* a waking from now on is for what comes after this */
     enum http_more more = pump->stream->next(pump->stream, &pump->piece);
     if (more == HTTP_FAILED || pump->piece.failed)
-        return false;
+        return HTTP_FAILED;
+    if (more == HTTP_WAIT && pump->piece.size_bytes == 0) {
+        buf_done(&pump->piece);
+        return HTTP_WAIT;
+    }
     pump->ended = more == HTTP_END;
-    return !pump->gzip || gzip_stream_add(pump->gzip, pump->piece.data, pump->piece.size_bytes,
-                                          pump->ended, &pump->packed);
+    if (pump->gzip && !gzip_stream_add(pump->gzip, pump->piece.data, pump->piece.size_bytes,
+                                       pump->ended, &pump->packed))
+        return HTTP_FAILED;
+    return more;
 }
 
 ssize_t http_pump_read(struct http_pump *pump, char *out, size_t room)
@@ -61,14 +75,37 @@ ssize_t http_pump_read(struct http_pump *pump, char *out, size_t room)
     while (pump->sent_bytes == from->size_bytes) {
         if (pump->ended)
             return PUMP_END;
-        if (!make_piece(pump))
+        switch (make_piece(pump)) {
+        case HTTP_FAILED:
             return PUMP_FAILED;
+        case HTTP_WAIT:
+            if (from->size_bytes == 0)
+                return PUMP_WAIT;
+            break;
+        default:
+            break;
+        }
     }
     size_t left = from->size_bytes - pump->sent_bytes;
     size_t size = left < room ? left : room;
     memcpy(out, from->data + pump->sent_bytes, size);
     pump->sent_bytes += size;
     return (ssize_t)size;
+}
+
+bool http_pump_park(struct http_pump *pump, void (*wake)(void *closure), void *closure)
+{
+    int was = PARK_NOT;
+    pump->wake = wake;
+    pump->closure = closure;
+    return atomic_compare_exchange_strong(&pump->park, &was, PARK_IS);
+}
+
+void http_stream_wake(struct http_stream *stream)
+{
+    struct http_pump *pump = atomic_load(&stream->pump);
+    if (pump && atomic_exchange(&pump->park, PARK_WOKEN) == PARK_IS)
+        pump->wake(pump->closure);
 }
 
 void http_pump_free(struct http_pump *pump)

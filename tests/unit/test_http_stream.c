@@ -48,7 +48,7 @@ static void count(const struct http_request *request, struct http_reply *reply)
 {
     struct numbers *numbers = calloc(1, sizeof *numbers);
     assert_non_null(numbers);
-    numbers->stream = (struct http_stream){numbers_next, numbers_free};
+    numbers->stream = (struct http_stream){.next = numbers_next, .free = numbers_free};
     numbers->fail_at = http_query(request, "fail") ? PIECES / 2 : -1;
     numbers->endless = strcmp(request->path, "/endless") == 0;
     reply->content_type = http_query(request, "plain") ? "image/png" : "text/csv";

@@ -1,0 +1,149 @@
+#include "hub/http_send.h"
+
+#include "hub/http_stream.h"
+
+#include <string.h>
+#include <strings.h>
+
+enum {
+    STREAM_BLOCK_BYTES = 32 * 1024,
+    WAITING_BLOCK_BYTES = 1024, /* kept for as long as the stream is open */
+};
+
+/* On every reply. There is nothing in an API that a browser should run, frame or guess at. */
+static const struct {
+    const char *name, *value;
+} fixed_headers[] = {
+    {"X-Content-Type-Options", "nosniff"},
+    {"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"},
+    {"Referrer-Policy", "no-referrer"},
+};
+
+static const char no_memory_body[] =
+    "{\"type\":\"/problems/internal\",\"title\":\"Internal error\",\"status\":500,"
+    "\"detail\":\"The answer could not be made.\",\"request_id\":null}";
+
+static bool add_fixed_headers(struct MHD_Response *response)
+{
+    for (size_t i = 0; i < sizeof fixed_headers / sizeof fixed_headers[0]; i++)
+        if (MHD_add_response_header(response, fixed_headers[i].name, fixed_headers[i].value) !=
+            MHD_YES)
+            return false;
+    return true;
+}
+
+/* The handler's own headers; *caching is set when Cache-Control is among them. */
+static bool add_own_headers(struct MHD_Response *response, const struct buf *headers, bool *caching)
+{
+    const char *at = headers->data, *end = at + headers->size_bytes;
+    while (at < end) {
+        const char *value = at + strlen(at) + 1;
+        *caching = *caching || strcasecmp(at, "Cache-Control") == 0;
+        if (MHD_add_response_header(response, at, value) != MHD_YES)
+            return false;
+        at = value + strlen(value) + 1;
+    }
+    return true;
+}
+
+static bool add_headers(struct exchange *x, struct MHD_Response *response, bool draining)
+{
+    const struct http_reply *reply = &x->reply;
+    bool caching = false;
+    bool ok = add_fixed_headers(response);
+    if (reply->headers.size_bytes > 0)
+        ok = ok && add_own_headers(response, &reply->headers, &caching);
+    if (reply->status != 204 && reply->status != 304)
+        ok = ok && MHD_add_response_header(response, "Content-Type", reply->content_type);
+    if (!caching)
+        ok = ok && MHD_add_response_header(response, "Cache-Control",
+                                           x->sent_etag[0] ? "no-cache" : "no-store");
+    if (x->sent_etag[0])
+        ok = ok && MHD_add_response_header(response, "ETag", x->sent_etag);
+    if (x->packed)
+        ok = ok && MHD_add_response_header(response, "Content-Encoding", "gzip");
+    if (x->close || draining)
+        ok = ok && MHD_add_response_header(response, "Connection", "close");
+    return ok && MHD_add_response_header(response, "Vary", "Accept-Encoding") &&
+           MHD_add_response_header(response, "X-Request-Id", x->request_id);
+}
+
+static void resume(void *closure)
+{
+    struct exchange *x = closure;
+    MHD_resume_connection(x->connection);
+}
+
+static ssize_t read_pump(void *closure, uint64_t at, char *out, size_t room)
+{
+    struct exchange *x = closure;
+    (void)at;
+    ssize_t size = http_pump_read(x->pump, out, room);
+    if (size > 0)
+        return size;
+    if (size == PUMP_WAIT) {
+        /* Suspended first: from the parking on, any thread may resume it. */
+        MHD_suspend_connection(x->connection);
+        if (!http_pump_park(x->pump, resume, x))
+            MHD_resume_connection(x->connection);
+        return 0;
+    }
+    return size == PUMP_END ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+static struct MHD_Response *create_response(struct exchange *x)
+{
+    const struct buf *body = &x->reply.body;
+    if (x->pump) /* freed with the exchange, which outlives the sending */
+        return MHD_create_response_from_callback(
+            MHD_SIZE_UNKNOWN, x->waits ? WAITING_BLOCK_BYTES : STREAM_BLOCK_BYTES, read_pump, x,
+            NULL);
+    if (body->size_bytes > 0)
+        return MHD_create_response_from_buffer(body->size_bytes, body->data, MHD_RESPMEM_MUST_FREE);
+    return MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+}
+
+/* The reply as the library wants it; its body is handed over, not copied. NULL: no memory. */
+static struct MHD_Response *response_of(struct exchange *x, bool draining)
+{
+    struct buf *body = &x->reply.body;
+    struct MHD_Response *response = create_response(x);
+    if (!response)
+        return NULL;
+    if (body->size_bytes > 0)
+        buf_init(body);
+    if (add_headers(x, response, draining))
+        return response;
+    MHD_destroy_response(response);
+    return NULL;
+}
+
+enum MHD_Result http_send(struct exchange *x, struct http_sender *sender)
+{
+    struct MHD_Response *response =
+        x->no_memory ? NULL : response_of(x, atomic_load(&sender->draining));
+    x->no_memory = response == NULL;
+    enum MHD_Result result =
+        MHD_queue_response(x->connection, response ? (unsigned)x->reply.status : 500,
+                           response ? response : sender->no_memory);
+    if (response)
+        MHD_destroy_response(response);
+    exchange_account(x);
+    return result;
+}
+
+bool http_sender_init(struct http_sender *sender)
+{
+    sender->no_memory = MHD_create_response_from_buffer(
+        sizeof no_memory_body - 1, (void *)(uintptr_t)no_memory_body, MHD_RESPMEM_PERSISTENT);
+    return sender->no_memory && add_fixed_headers(sender->no_memory) &&
+           MHD_add_response_header(sender->no_memory, "Content-Type", "application/problem+json") &&
+           MHD_add_response_header(sender->no_memory, "Cache-Control", "no-store");
+}
+
+void http_sender_done(struct http_sender *sender)
+{
+    if (sender->no_memory)
+        MHD_destroy_response(sender->no_memory);
+    sender->no_memory = NULL;
+}
