@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-enum { TWINS = 60, FILTERS = 12000, SOME_PERCENT = 30, SOUP_ROUNDS = 40000, TEXTS = 300 };
+enum { TWINS = 60, FILTERS = 6000, SOME_PERCENT = 30, SOUP_ROUNDS = 40000, TEXTS = 300 };
 
 static struct twin *twins[TWINS];
 static json_t *trees[TWINS];

@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -256,6 +257,73 @@ static void path_list_with_a_hole_is_refused(void **state)
     }
 }
 
+static void path_numbers_are_the_nearest_doubles(void **state)
+{
+    (void)state;
+    static const char *const numbers[] = {"59.9139",
+                                          "10.752245",
+                                          "0.123456789012345",
+                                          "-1.0000000000000002",
+                                          "1e-15",
+                                          "1e-16",
+                                          "123456.7890123",
+                                          "9007199254740993.1",
+                                          "0.1234567890123456",
+                                          "1.7976931348623157e308",
+                                          "5e-324",
+                                          "-0.0",
+                                          "1e22",
+                                          "12345678901234567890",
+                                          "100.00",
+                                          "1e5"};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        char text[128];
+        snprintf(text, sizeof text, "{\"state\":{\"position\":{\"lat\":%s,\"lon\":1}}}",
+                 numbers[i]);
+        struct twin *one = help_twin(text);
+        struct subject_of_query subject = {.twin = one};
+        struct path *path = compile("state.position.lat"), *place = compile("state.position");
+        double expected = strtod(numbers[i], NULL), lat, lon;
+        assert_true(path_value(path, &subject).number == expected);
+        assert_true(path_position(place, &subject, &lat, &lon) && lat == expected);
+        path_free(path);
+        path_free(place);
+        help_free(one);
+    }
+}
+
+/* Names of one length that differ in any one byte are different names. */
+static void path_names_differ_by_a_byte_anywhere(void **state)
+{
+    (void)state;
+    enum { LONGEST = 20 };
+    for (size_t size = 1; size <= LONGEST; size++) {
+        for (size_t changed = 0; changed <= size; changed++) {
+            char name[LONGEST + 1] = "abcdefghijklmnopqrst", other[LONGEST + 1], text[128];
+            name[size] = '\0';
+            memcpy(other, name, sizeof name);
+            if (changed < size)
+                other[changed] = 'Z';
+            snprintf(text, sizeof text, "{\"state\":{\"%s\":{\"%s\":1}}}", other, name);
+            struct twin *states = help_twin(text);
+            snprintf(text, sizeof text, "{\"meta\":{\"%s\":1}}", other);
+            struct twin *members = help_twin(text);
+            struct subject_of_query subject = {.twin = states};
+            snprintf(text, sizeof text, "state.%s.%s", name, name);
+            struct path *path = compile(text);
+            assert_true((path_value(path, &subject).type == VALUE_NUMBER) == (changed == size));
+            path_free(path);
+            subject.twin = members;
+            snprintf(text, sizeof text, "meta.%s", name);
+            path = compile(text);
+            assert_true((path_value(path, &subject).type == VALUE_NUMBER) == (changed == size));
+            path_free(path);
+            help_free(states);
+            help_free(members);
+        }
+    }
+}
+
 static void path_position_needs_two_numbers(void **state)
 {
     (void)state;
@@ -331,6 +399,8 @@ int main(void)
         cmocka_unit_test(path_has_bounds),
         cmocka_unit_test(path_list_is_read_one_by_one),
         cmocka_unit_test(path_list_with_a_hole_is_refused),
+        cmocka_unit_test(path_numbers_are_the_nearest_doubles),
+        cmocka_unit_test(path_names_differ_by_a_byte_anywhere),
         cmocka_unit_test(path_position_needs_two_numbers),
         cmocka_unit_test(path_records_have_their_members_as_roots),
         cmocka_unit_test(path_lost_memory_is_an_error),
