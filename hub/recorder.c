@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,6 +36,7 @@ struct recorder {
     bool running, stop;
     /* tickets run from 1; slot of a ticket: ticket % RECORDER_QUEUE_MAX. first..last are queued */
     uint64_t first, last;
+    _Atomic uint64_t queued; /* last + 1 - first, to be looked at without the lock */
     int64_t warned_ms;
     struct slot slots[RECORDER_QUEUE_MAX];
 };
@@ -57,8 +59,10 @@ static void drop_stored(struct recorder *recorder)
         recorder->first++;
         moved = true;
     }
-    if (moved)
-        pthread_cond_broadcast(&recorder->settled);
+    if (!moved)
+        return;
+    atomic_store(&recorder->queued, recorder->last + 1 - recorder->first);
+    pthread_cond_broadcast(&recorder->settled);
 }
 
 /* On a thread of the bus. */
@@ -206,6 +210,7 @@ bool recorder_put(struct recorder *recorder, const struct record *record, uint64
     if (room) {
         *ticket = ++recorder->last;
         *slot_of(recorder, *ticket) = slot;
+        atomic_store(&recorder->queued, recorder->last + 1 - recorder->first);
         pthread_cond_signal(&recorder->work);
     }
     pthread_mutex_unlock(&recorder->lock);
@@ -216,10 +221,7 @@ bool recorder_put(struct recorder *recorder, const struct record *record, uint64
 
 bool recorder_has_room(struct recorder *recorder)
 {
-    pthread_mutex_lock(&recorder->lock);
-    bool room = recorder->last + 1 - recorder->first < RECORDER_QUEUE_MAX - RECORDER_RESERVE;
-    pthread_mutex_unlock(&recorder->lock);
-    return room;
+    return atomic_load(&recorder->queued) < RECORDER_QUEUE_MAX - RECORDER_RESERVE;
 }
 
 uint64_t recorder_last(struct recorder *recorder)

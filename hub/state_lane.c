@@ -138,6 +138,13 @@ static struct twin *fold(const struct twin *old, const struct envelope *envelope
     return twin;
 }
 
+/* The position moves with the message, under the same hold of the lock. */
+static void advance(struct feed *feed, const struct bus_msg *msg)
+{
+    store_advance(feed->lane->store, feed->stream,
+                  (struct position){feed->epoch_ns, msg->stream_seq, msg->received_ns});
+}
+
 static enum refusal apply(struct feed *feed, const struct envelope *envelope,
                           const struct bus_msg *msg)
 {
@@ -176,6 +183,8 @@ static enum refusal apply(struct feed *feed, const struct envelope *envelope,
     if (skewed)
         metrics_inc(METRIC_CLOCK_SKEW, 0);
 out:
+    if (refusal == REFUSAL_NONE)
+        advance(feed, msg);
     store_unlock(lane->store);
     return refusal;
 }
@@ -199,15 +208,14 @@ static bool take(struct feed *feed, const struct bus_msg *msg)
     }
     if (refusal == REFUSAL_NO_MEMORY)
         return false;
-    if (refusal != REFUSAL_NONE) {
-        if (feed->throttle && !record_refused(feed, msg, refusal, envelope.subject.vid))
-            return false;
-        metrics_add(METRIC_MESSAGES, feed->stream, OUTCOME_REJECTED, 1);
-        metrics_inc(METRIC_REJECTED, refusal);
-    }
+    if (refusal == REFUSAL_NONE)
+        return true;
+    if (feed->throttle && !record_refused(feed, msg, refusal, envelope.subject.vid))
+        return false;
+    metrics_add(METRIC_MESSAGES, feed->stream, OUTCOME_REJECTED, 1);
+    metrics_inc(METRIC_REJECTED, refusal);
     store_lock(lane->store);
-    store_advance(lane->store, feed->stream,
-                  (struct position){feed->epoch_ns, msg->stream_seq, msg->received_ns});
+    advance(feed, msg);
     store_unlock(lane->store);
     return true;
 }
