@@ -8,6 +8,7 @@
 #define HUB_ARCHIVE_H
 
 #include "hub/record.h"
+#include "hub/store.h"
 #include "twin/viewer.h"
 
 enum { ARCHIVE_STATEMENT_TIMEOUT_MS = 10000, ARCHIVE_CALL_TIMEOUT_MS = 12000 };
@@ -55,5 +56,10 @@ enum archive_status archive_list(struct archive_reader *reader, const struct arc
 enum archive_status archive_get(struct archive_reader *reader, const struct viewer *viewer,
                                 const uint8_t id[RECORD_ID_BYTES], struct buf *out,
                                 struct archive_error *error);
+
+/* How far each stream is on record; zero for those that are not. */
+enum archive_status archive_positions(struct archive_reader *reader,
+                                      struct position positions[STREAM_LABELS],
+                                      struct archive_error *error);
 
 #endif

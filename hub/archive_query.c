@@ -321,3 +321,31 @@ enum archive_status archive_get(struct archive_reader *reader, const struct view
     pg_params_done(&params);
     return status;
 }
+
+enum archive_status archive_positions(struct archive_reader *reader,
+                                      struct position positions[STREAM_LABELS],
+                                      struct archive_error *error)
+{
+    static const struct {
+        const char *name;
+        enum stream_label label;
+    } streams[] = {{"TWIN_EVENTS", STREAM_EVENTS},
+                   {"TWIN_ACK", STREAM_ACK},
+                   {"TWIN_RECORD", STREAM_RECORD}};
+    struct pg_params none;
+    struct pg_result *rows = NULL;
+    pg_params_init(&none);
+    enum archive_status status =
+        ask(reader, "SELECT stream, created_ns, seq, received_ns FROM stream_positions", &none,
+            &rows, error);
+    memset(positions, 0, STREAM_LABELS * sizeof *positions);
+    for (int row = 0; status == ARCHIVE_OK && row < pg_rows(rows); row++)
+        for (size_t i = 0; i < sizeof streams / sizeof *streams; i++)
+            if (strcmp(pg_get_bytes(rows, row, 0, NULL), streams[i].name) == 0)
+                positions[streams[i].label] =
+                    (struct position){pg_get_int(rows, row, 1), (uint64_t)pg_get_int(rows, row, 2),
+                                      pg_get_int(rows, row, 3)};
+    pg_result_free(rows);
+    pg_params_done(&none);
+    return status;
+}

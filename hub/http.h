@@ -108,6 +108,7 @@ enum http_route_flags {
     ROUTE_BODY_JSON = 1 << 3, /* takes a JSON object as its body */
     ROUTE_SCAN = 1 << 4,      /* reads the whole fleet: runs on a worker of another pool */
     ROUTE_POSITION = 1 << 5,  /* the gate is asked before its handler is called */
+    ROUTE_ARCHIVE = 1 << 6,   /* with that: what it reads is the record, not the twins */
 };
 
 /* What routes with ROUTE_POSITION wait for, with no thread to wait on: hub/position_gate.h. */
@@ -116,9 +117,10 @@ struct http_gate {
     const char *query; /* parameters that such routes know beside their own, blank separated */
     void *closure;
     /* On an event thread; must not block. GATE_REFUSED: the problem is in the reply. GATE_WAIT: for
-     * what *ticket says; NULL at first. When that is over it is called again, and decides. */
+     * what *ticket says; NULL at first. When that is over it is called again, and decides. `flags`
+     * are the route's. */
     enum http_gate_answer (*judge)(void *closure, const struct http_request *request,
-                                   struct http_reply *reply, void **ticket);
+                                   struct http_reply *reply, unsigned flags, void **ticket);
     /* Calls over(waiter) once, on any thread, also at once. */
     void (*wait)(void *closure, void *ticket, void (*over)(void *waiter), void *waiter);
     void (*drop)(void *ticket);

@@ -474,7 +474,7 @@ enum http_gate_answer exchange_gate(struct exchange *x)
     if (x->refused || !x->gate || !(x->route->flags & ROUTE_POSITION))
         return GATE_GO;
     enum http_gate_answer answer =
-        x->gate->judge(x->gate->closure, &x->request, &x->reply, &x->ticket);
+        x->gate->judge(x->gate->closure, &x->request, &x->reply, x->route->flags, &x->ticket);
     x->refused = answer == GATE_REFUSED;
     return answer;
 }

@@ -7,6 +7,7 @@
 #include "hub/last.h"
 #include "hub/log.h"
 #include "hub/migrate.h"
+#include "hub/position_gate.h"
 #include "hub/presence.h"
 #include "hub/record_lane.h"
 #include "hub/recorder.h"
@@ -51,6 +52,7 @@ struct hub {
     struct shadow_lane *shadow;
     struct shadow_settler *settler;
     struct checkpoint_lane *checkpoint;
+    struct position_gate *gate;
     struct http *http;
     pthread_t starter;
     bool starter_running;
@@ -295,6 +297,7 @@ static bool start_http(struct hub *hub)
         .route_count = route_count,
         .app = &hub->app,
         .viewer = &viewer_all,
+        .gate = position_gate_http(hub->gate),
     };
     metrics_routes(routes, route_count);
     metrics_build_label("nats_c", bus_library_version());
@@ -340,7 +343,8 @@ static bool start(struct hub *hub)
                                                         .admits = registered ? admits : NULL,
                                                         .admits_closure = app});
     app->archive = archive_reader_new(app->config->postgres.dsn, HTTP_WORKERS);
-    if (!hub->recorder || !app->record || !app->archive || !start_http(hub))
+    hub->gate = app->archive ? position_gate_new(app->store, app->archive) : NULL;
+    if (!hub->recorder || !app->record || !hub->gate || !start_http(hub))
         return false;
     hub->starter_running = pthread_create(&hub->starter, NULL, starter_run, hub) == 0;
     return hub->starter_running;
@@ -367,6 +371,7 @@ static void stop(struct hub *hub)
         pthread_join(hub->starter, NULL);
     if (hub->database_running)
         pthread_join(hub->database, NULL);
+    position_gate_stop(hub->gate);
     while (!http_stop(hub->http, HTTP_STOP_MS))
         ; /* a handler still waits for PostgreSQL, which has its deadlines; drain_watch has ours */
     archive_reader_free(app->archive);
@@ -382,6 +387,7 @@ static void stop(struct hub *hub)
     shadow_writer_free(app->shadow);
     last_found_done(&hub->found);
     bus_close(app->bus, BUS_STOP_MS);
+    position_gate_free(hub->gate);
     if (app->store)
         broker_clock_done(&app->clock);
     store_free(app->store);

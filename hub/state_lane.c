@@ -261,6 +261,13 @@ static bool open_consumer(struct feed *feed)
         log_warn("state.gap", "stream", feed->name, "applied", LOG_INT(position.seq), "first",
                  LOG_INT(info.first_seq), "detail", "the stream has forgotten what lies between");
     feed->epoch_ns = info.created_ns;
+    if (info.messages == 0 && info.last_seq > position.seq) {
+        /* Nothing to read is a position, too: what there was has aged away. */
+        store_lock(lane->store);
+        store_advance(lane->store, feed->stream,
+                      (struct position){info.created_ns, info.last_seq, 0});
+        store_unlock(lane->store);
+    }
     log_info("state.reading", "stream", feed->name, "from", LOG_INT(what.seq), "last",
              LOG_INT(info.last_seq));
     return true;
