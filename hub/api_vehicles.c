@@ -9,8 +9,7 @@
 
 /* ---- what every answer here has in common ---- */
 
-/* A strong ETag out of the answer itself, so that it is the same on every hub. */
-static void tag_by_content(struct http_reply *reply)
+void api_tag_by_content(struct http_reply *reply)
 {
     enum { TAG_BYTES = 12 };
     uint8_t digest[RECORD_HASH_BYTES];
@@ -68,7 +67,7 @@ void api_vehicle(const struct http_request *request, struct http_reply *reply)
             fields_write(&reply->body, fields, twin, &view);
         else
             twin_write(&reply->body, twin, &view);
-        tag_by_content(reply);
+        api_tag_by_content(reply);
     }
     store_leave(app->store, place);
     fields_free(fields);
@@ -118,7 +117,7 @@ void api_vehicle_delta(const struct http_request *request, struct http_reply *re
     const struct twin *twin = find_twin(app, request, reply);
     if (twin && may_see(request, reply, twin, "delta", NULL)) {
         twin_write_delta(&reply->body, twin, request->viewer);
-        tag_by_content(reply);
+        api_tag_by_content(reply);
     }
     store_leave(app->store, place);
 }
@@ -134,7 +133,7 @@ void api_vehicle_state(const struct http_request *request, struct http_reply *re
         const struct state *state = twin_state(twin, (struct slice){type, strlen(type)});
         if (state) {
             doc_write(&reply->body, doc_root(state->data));
-            tag_by_content(reply);
+            api_tag_by_content(reply);
         } else {
             http_problem(request, reply, PROBLEM_NOT_FOUND,
                          "%s has not reported a state of type %s.", twin->vid, type);

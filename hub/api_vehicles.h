@@ -13,6 +13,9 @@ struct app;
  * §5.1). */
 void api_position(const struct app *app, struct http_reply *reply);
 
+/* A strong ETag out of the answer itself, so that it is the same on every hub. */
+void api_tag_by_content(struct http_reply *reply);
+
 http_handler api_vehicles;         /* GET /v1/vehicles */
 http_handler api_vehicle;          /* GET /v1/vehicles/{vid} */
 http_handler api_vehicle_desired;  /* GET /v1/vehicles/{vid}/desired */

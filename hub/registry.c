@@ -278,6 +278,25 @@ bool registry_admitted(struct registry *registry, struct slice vid, int64_t rece
 
 /* ---- following ---- */
 
+/* Positions of TWIN_LAST, too, are part of what a reader has seen. */
+static void reposition(struct registry *registry)
+{
+    store_lock(registry->store);
+    store_reposition(
+        registry->store, STREAM_LAST,
+        (struct position){.epoch_ns = registry->epoch_ns, .seq = registry->next_seq - 1});
+    store_unlock(registry->store);
+}
+
+static void advance(struct registry *registry, const struct bus_msg *msg)
+{
+    registry->next_seq = msg->stream_seq + 1;
+    store_lock(registry->store);
+    store_advance(registry->store, STREAM_LAST,
+                  (struct position){registry->epoch_ns, msg->stream_seq, msg->received_ns});
+    store_unlock(registry->store);
+}
+
 /* The bucket is another one: nothing that the entries were known to hold is there. */
 static void begin_anew(struct registry *registry, const struct bus_stream_info *info)
 {
@@ -295,6 +314,7 @@ static void begin_anew(struct registry *registry, const struct bus_stream_info *
     store_unlock(registry->store);
     registry->epoch_ns = info->created_ns;
     registry->next_seq = 1;
+    reposition(registry);
 }
 
 static bool open_consumer(struct registry *registry)
@@ -357,7 +377,7 @@ static void read_one(struct registry *registry)
             if (entry.change == REGISTRY_RETIRED)
                 remember_sweep(registry, &entry);
         }
-        registry->next_seq = msg.stream_seq + 1;
+        advance(registry, &msg);
         store_lock(registry->store);
         store_advance(registry->store, STREAM_LAST,
                       (struct position){registry->epoch_ns, msg.stream_seq, msg.received_ns});

@@ -137,15 +137,16 @@ static enum bus_status read_entry(struct registry *registry, struct slice vid, c
 /* One compare-and-set. BUS_CONFLICT: somebody else was first. *so: it is so already. */
 static enum bus_status write_entry(struct registry *registry,
                                    const struct registry_request *request, const char *msg_id,
-                                   bool *so, struct bus_error *error)
+                                   bool *so, uint64_t *written, struct bus_error *error)
 {
     char subject[STREAMS_SUBJECT_BYTES];
     struct slice vid = {request->vid, strlen(request->vid)};
     struct buf body = BUF_INIT;
-    uint64_t seq, written;
+    uint64_t seq;
     streams_last_subject(vid, subject);
     enum bus_status status = read_entry(registry, vid, subject, &body, &seq, error);
     struct known known = look(registry, request->vid);
+    *written = seq; /* where it is so already, by the entry that was read */
     *so = status == BUS_OK && is_so(&known, request->change);
     if (status == BUS_OK && !*so) {
         struct bus_store what = {
@@ -158,7 +159,7 @@ static enum bus_status write_entry(struct registry *registry,
                         {REGISTRY_HEADER_ACTOR, request->actor},
                         {REGISTRY_HEADER_REQUEST, request->request_id}}};
         registry_times_add(&known.times, &what);
-        status = bus_store(registry->bus, &what, STORE_MS, &written, error);
+        status = bus_store(registry->bus, &what, STORE_MS, written, error);
     }
     buf_done(&body);
     return status;
@@ -173,13 +174,24 @@ static bool make_msg_id(char id[RECORD_ID_TEXT_BYTES])
     return true;
 }
 
-static enum registry_status finish(struct registry *registry,
-                                   const struct registry_request *request, struct bus_error *error)
+/* Waits until this hub's twins show what a stream has at `seq`. */
+static bool shown(struct registry *registry, enum stream_label stream, uint64_t seq)
 {
-    struct slice vid = {request->vid, strlen(request->vid)};
+    for (int ms = 0; store_position(registry->store, stream).seq < seq; ms += STEP_MS) {
+        if (ms >= SHOW_MS)
+            return false;
+        clock_pause_ms(STEP_MS);
+    }
+    return true;
+}
+
+static enum registry_status finish(struct registry *registry,
+                                   const struct registry_request *request, uint64_t seq,
+                                   struct bus_error *error)
+{
     uint64_t last_seq;
     failpoint_reached(FAILPOINT_REGISTRY_WRITTEN);
-    if (!registry_refresh(registry, vid)) {
+    if (!shown(registry, STREAM_LAST, seq)) {
         snprintf(error->text, sizeof error->text, "the change is made, and not shown here yet");
         return REGISTRY_UNAVAILABLE;
     }
@@ -189,9 +201,7 @@ static enum registry_status finish(struct registry *registry,
     if (registry_delete_keys(registry, request->vid, look(registry, request->vid).retired_ns,
                              &last_seq, error) != BUS_OK)
         return REGISTRY_OK; /* the follower finishes it */
-    for (int ms = 0; store_position(registry->store, STREAM_SHADOW).seq < last_seq && ms < SHOW_MS;
-         ms += STEP_MS)
-        clock_pause_ms(STEP_MS);
+    shown(registry, STREAM_SHADOW, last_seq);
     return REGISTRY_OK;
 }
 
@@ -202,16 +212,17 @@ enum registry_status registry_write(struct registry *registry,
     char msg_id[RECORD_ID_TEXT_BYTES];
     enum bus_status status = BUS_CONFLICT;
     bool so, unknown = false; /* whether an attempt was stored */
+    uint64_t seq;
     if (!make_msg_id(msg_id)) {
         snprintf(error->text, sizeof error->text, "no random numbers");
         return REGISTRY_FAILED;
     }
     for (int tries = 0; tries < TRIES_MAX && clock_mono_ms() < until_ms; tries++) {
-        status = write_entry(registry, request, msg_id, &so, error);
+        status = write_entry(registry, request, msg_id, &so, &seq, error);
         if (status == BUS_OK && so && !unknown)
             return REGISTRY_UNCHANGED;
         if (status == BUS_OK)
-            return finish(registry, request, error);
+            return finish(registry, request, seq, error);
         if (status == BUS_FULL || status == BUS_ERROR)
             return REGISTRY_FAILED;
         if (status != BUS_CONFLICT) {

@@ -306,7 +306,9 @@ static enum step try_once(struct attempt *attempt)
     conclude(attempt, true, revision, NULL);
     failpoint_reached(FAILPOINT_SHADOW_OUTCOME);
     attempt->result->revision = revision;
-    shown(attempt, revision, clock_mono_ms() + SHADOW_SHOW_MS);
+    if (!shown(attempt, revision, clock_mono_ms() + SHADOW_SHOW_MS))
+        return done(attempt, SHADOW_UNAVAILABLE,
+                    "It is written, and this hub does not show it yet.");
     return done(attempt, SHADOW_WRITTEN, "");
 }
 
