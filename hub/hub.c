@@ -182,7 +182,7 @@ static bool start_twins(struct hub *hub)
         return false;
     atomic_store(&app->state, state);
     presence_lane_listen(hub->presence, state);
-    while (!atomic_load(&hub->stop) && !state_lane_hearing(state))
+    while (!atomic_load(&hub->stop) && !(state_lane_recovered(state) && state_lane_hearing(state)))
         clock_pause_ms(TICK_MS / 10);
     if (atomic_load(&hub->stop))
         return true;

@@ -27,7 +27,9 @@ struct feed {
     struct doc_parser *parser;
     struct record_throttle *throttle; /* of refusals put on record; TWIN_STATE's alone */
     int64_t epoch_ns;
+    uint64_t goal; /* the stream's last sequence when it was opened first */
     _Atomic bool hearing;
+    _Atomic bool recovered; /* all up to the goal is applied */
     _Atomic uint64_t lag;
     pthread_t thread;
     bool running;
@@ -268,6 +270,10 @@ static bool open_consumer(struct feed *feed)
                       (struct position){info.created_ns, info.last_seq, 0});
         store_unlock(lane->store);
     }
+    if (!atomic_load(&feed->recovered)) {
+        feed->goal = info.last_seq;
+        atomic_store(&feed->recovered, position.seq >= feed->goal);
+    }
     log_info("state.reading", "stream", feed->name, "from", LOG_INT(what.seq), "last",
              LOG_INT(info.last_seq));
     return true;
@@ -287,12 +293,16 @@ static void read_one(struct feed *feed)
     case BUS_OK:
         while (!take(feed, &msg) && !atomic_load(&feed->lane->stop))
             clock_pause_ms(RETRY_MS);
+        if (msg.stream_seq >= feed->goal)
+            atomic_store_explicit(&feed->recovered, true, memory_order_release);
         atomic_store_explicit(&feed->lag, msg.pending, memory_order_relaxed);
         atomic_store_explicit(&feed->hearing, msg.pending <= ALIVE_LAG, memory_order_relaxed);
         bus_msg_done(&msg);
         return;
     case BUS_TIMEOUT:
         atomic_store(&feed->hearing, bus_caught_up(feed->consumer));
+        if (atomic_load(&feed->hearing)) /* the message at the goal may have been forgotten since */
+            atomic_store(&feed->recovered, true);
         if (feed->throttle)
             record_counted(feed, clock_wall_ns() - MINUTE_GRACE_MS * NS_PER_MS);
         return;
@@ -376,6 +386,14 @@ bool state_lane_hearing(struct state_lane *lane)
         if (!atomic_load(&lane->feeds[i].hearing))
             return false;
     return bus_connected(lane->bus);
+}
+
+bool state_lane_recovered(struct state_lane *lane)
+{
+    for (int i = 0; i < FEEDS; i++)
+        if (!atomic_load(&lane->feeds[i].recovered))
+            return false;
+    return true;
 }
 
 uint64_t state_lane_lag(struct state_lane *lane, enum stream_label stream)

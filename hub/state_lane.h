@@ -30,6 +30,9 @@ void state_lane_stop(struct state_lane *lane);
 
 /* True while every feed is connected and has nothing of weight left to read. */
 bool state_lane_hearing(struct state_lane *lane);
+/* True once everything is applied that the streams held when the lane first opened them: from then
+ * on the twins are what they would be had the hub never stopped. */
+bool state_lane_recovered(struct state_lane *lane);
 /* Messages of a stream that are not applied yet, as of the newest message read. */
 uint64_t state_lane_lag(struct state_lane *lane, enum stream_label stream);
 
