@@ -66,6 +66,7 @@ static void add_json(struct buf *out, const struct fields *fields, size_t i,
 void csv_row(struct buf *out, const struct fields *fields, const struct twin *twin,
              const struct twin_view *view)
 {
+    size_t begin = out->size_bytes;
     for (size_t i = 0; i < fields_count(fields); i++) {
         struct value value = fields_value(fields, i, twin, view);
         if (i > 0)
@@ -90,5 +91,7 @@ void csv_row(struct buf *out, const struct fields *fields, const struct twin *tw
             fields_write_scalar(out, &value);
         }
     }
+    if (out->size_bytes == begin) /* an empty line would be no row to most readers */
+        buf_adds(out, "\"\"");
     buf_adds(out, END_OF_LINE);
 }
