@@ -46,16 +46,21 @@ struct http {
 
 /* ---- workers ---- */
 
+static struct exchange *exchange_of(struct worker_job *job)
+{
+    return (struct exchange *)(void *)((char *)job - offsetof(struct exchange, job));
+}
+
 static void run_job(struct worker_job *job)
 {
-    struct exchange *x = (struct exchange *)((char *)job - offsetof(struct exchange, job));
+    struct exchange *x = exchange_of(job);
     exchange_call(x);
     MHD_resume_connection(x->connection);
 }
 
 static void drop_job(struct worker_job *job)
 {
-    struct exchange *x = (struct exchange *)((char *)job - offsetof(struct exchange, job));
+    struct exchange *x = exchange_of(job);
     exchange_unavailable(x, "The hub is stopping.");
     MHD_resume_connection(x->connection);
 }

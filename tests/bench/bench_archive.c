@@ -84,7 +84,7 @@ static double cpu_s(void)
 /* Rows a second of the lane, from its start to the last commit. */
 static double lane_rate(struct config *config, struct bus *bus, int events, double *cpu_us)
 {
-    struct record_lane_options options = {config, bus};
+    struct record_lane_options options = {.config = config, .bus = bus};
     struct record_lane_status status;
     double cpu = cpu_s();
     int64_t from_ms = clock_mono_ms();

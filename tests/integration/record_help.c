@@ -114,7 +114,7 @@ int record_help_teardown(void **state)
 
 void record_help_start(void)
 {
-    struct record_lane_options options = {&help.config, help.bus};
+    struct record_lane_options options = {.config = &help.config, .bus = help.bus};
     help.lane = record_lane_start(&options);
     assert_non_null(help.lane);
 }
@@ -141,7 +141,7 @@ static void child_main(char *dsn, char *url)
     configure(&config, dsn, url);
     if (bus_open(&bus_options, &bus, &error) != BUS_OK)
         exit(2);
-    struct record_lane_options options = {&config, bus};
+    struct record_lane_options options = {.config = &config, .bus = bus};
     struct record_lane *lane = record_lane_start(&options);
     if (!lane)
         exit(2);
