@@ -2,31 +2,50 @@
 
 #include "hub/api_events.h"
 #include "hub/api_fleet.h"
+#include "hub/api_history.h"
+#include "hub/api_openapi.h"
 #include "hub/api_ops.h"
+#include "hub/api_registration.h"
+#include "hub/api_shadow.h"
 #include "hub/api_vehicles.h"
+
+enum { RECORD = ROUTE_POSITION | ROUTE_ARCHIVE };
 
 /* clang-format off */
 const struct http_route routes[] = {
-    {"GET", "/v1/vehicles", api_vehicles, ROUTE_SCAN,
+    {"GET", "/v1/vehicles", api_vehicles, ROUTE_SCAN | ROUTE_POSITION,
      "filter order_by fields page_size page_token metadata format"},
-    {"GET", "/v1/vehicles/{vid}", api_vehicle, 0, "fields metadata"},
-    {"GET", "/v1/vehicles/{vid}/desired", api_vehicle_desired, 0, ""},
-    {"GET", "/v1/vehicles/{vid}/reported", api_vehicle_reported, 0, ""},
-    {"GET", "/v1/vehicles/{vid}/config", api_vehicle_config, 0, ""},
-    {"GET", "/v1/vehicles/{vid}/meta", api_vehicle_meta, 0, ""},
-    {"GET", "/v1/vehicles/{vid}/delta", api_vehicle_delta, 0, ""},
-    {"GET", "/v1/vehicles/{vid}/state/{type}", api_vehicle_state, 0, ""},
+    {"GET", "/v1/vehicles/{vid}", api_vehicle, ROUTE_POSITION, "fields metadata"},
+    {"PUT", "/v1/vehicles/{vid}", api_vehicle_register, ROUTE_BLOCKING | ROUTE_BODY_JSON, ""},
+    {"DELETE", "/v1/vehicles/{vid}", api_vehicle_retire, ROUTE_BLOCKING, "force"},
+    {"GET", "/v1/vehicles/{vid}/desired", api_vehicle_desired, ROUTE_POSITION, ""},
+    {"PATCH", "/v1/vehicles/{vid}/desired", api_desired_patch, ROUTE_BLOCKING | ROUTE_BODY_JSON, ""},
+    {"PUT", "/v1/vehicles/{vid}/desired", api_desired_put, ROUTE_BLOCKING | ROUTE_BODY_JSON, ""},
+    {"GET", "/v1/vehicles/{vid}/reported", api_vehicle_reported, ROUTE_POSITION, ""},
+    {"GET", "/v1/vehicles/{vid}/config", api_vehicle_config, ROUTE_POSITION, ""},
+    {"PATCH", "/v1/vehicles/{vid}/config", api_config_patch, ROUTE_BLOCKING | ROUTE_BODY_JSON, ""},
+    {"PUT", "/v1/vehicles/{vid}/config", api_config_put, ROUTE_BLOCKING | ROUTE_BODY_JSON, ""},
+    {"GET", "/v1/vehicles/{vid}/meta", api_vehicle_meta, ROUTE_POSITION, ""},
+    {"PATCH", "/v1/vehicles/{vid}/meta", api_meta_patch, ROUTE_BLOCKING | ROUTE_BODY_JSON, ""},
+    {"PUT", "/v1/vehicles/{vid}/meta", api_meta_put, ROUTE_BLOCKING | ROUTE_BODY_JSON, ""},
+    {"GET", "/v1/vehicles/{vid}/delta", api_vehicle_delta, ROUTE_POSITION, ""},
+    {"GET", "/v1/vehicles/{vid}/history", api_vehicle_history, ROUTE_BLOCKING | ROUTE_POSITION,
+     API_HISTORY_QUERY},
+    {"GET", "/v1/vehicles/{vid}/desired/history", api_desired_history,
+     ROUTE_BLOCKING | ROUTE_POSITION, ""},
+    {"GET", "/v1/vehicles/{vid}/state/{type}", api_vehicle_state, ROUTE_POSITION, ""},
 
-    {"GET", "/v1/fleet/stats", api_fleet_stats, ROUTE_SCAN, "filter group_by stats"},
-    {"GET", "/v1/fleet/fields", api_fleet_fields, ROUTE_SCAN, ""},
+    {"GET", "/v1/fleet/stats", api_fleet_stats, ROUTE_SCAN | ROUTE_POSITION, "filter group_by stats"},
+    {"GET", "/v1/fleet/fields", api_fleet_fields, ROUTE_SCAN | ROUTE_POSITION, ""},
 
-    {"GET", "/v1/events", api_events, ROUTE_BLOCKING, API_EVENTS_QUERY},
-    {"GET", "/v1/events/{id}", api_event, ROUTE_BLOCKING, ""},
+    {"GET", "/v1/events", api_events, ROUTE_BLOCKING | RECORD, API_EVENTS_QUERY},
+    {"GET", "/v1/events/{id}", api_event, ROUTE_BLOCKING | RECORD, ""},
 
     {"GET", "/livez", api_livez, ROUTE_OPEN, ""},
     {"GET", "/readyz", api_readyz, ROUTE_OPEN, "verbose"},
     {"GET", "/metrics", api_metrics, ROUTE_METRICS, ""},
     {"GET", "/version", api_version, ROUTE_OPEN, ""},
+    {"GET", "/openapi.json", api_openapi, ROUTE_OPEN, ""},
 };
 /* clang-format on */
 const size_t route_count = sizeof routes / sizeof *routes;
