@@ -7,13 +7,11 @@ Prints one JSON object a line. The limit beside the hub's processor time is what
 spent on the same messages in the same run. Run by hand, on a machine with nothing else to do.
 """
 
-import argparse
-import json
 import os
-import sys
 import time
 
-TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+from common import options, resident_mib, show
+
 MESSAGES_PER_VEHICLE = 22
 STATE_BYTES = 4 << 30
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -23,18 +21,6 @@ def cpu_seconds(pid):
     with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
         fields = stat.read().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def resident_bytes(pid):
-    with open(f"/proc/{pid}/statm", encoding="ascii") as statm:
-        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def show(name, value, unit, limit=None):
-    ratio = None if not limit else round(value / limit, 3)
-    print(json.dumps({"name": name, "value": round(value, 3), "unit": unit,
-                      "limit": None if limit is None else round(limit, 3), "ratio": ratio}),
-          flush=True)
 
 
 def measure(vehicles, seconds):
@@ -62,19 +48,13 @@ def measure(vehicles, seconds):
         show("load.lag_at_most", most_lag, "messages")
         show("load.hub_cpu", hub_s / elapsed, "cores", broker_s / elapsed)
         show("load.hub_cpu_per_message", hub_s / sent * 1e6, "us", broker_s / sent * 1e6)
-        show("load.hub_resident", resident_bytes(hub) / 2**20, "MiB")
+        show("load.hub_resident", resident_mib(hub), "MiB")
         show("load.vehicles", stack.hub.metric("vehicles"), "vehicles", vehicles)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--vehicles", type=int, default=1000)
-    parser.add_argument("--seconds", type=int, default=60)
-    parser.add_argument("--build", default=os.path.join(os.path.dirname(TESTS), "build"))
-    options = parser.parse_args()
-    os.environ.setdefault("FLEETHUB_BUILD_DIR", options.build)
-    sys.path.insert(0, TESTS)
-    measure(options.vehicles, options.seconds)
+    chosen = options(__doc__, vehicles=1000, seconds=60)
+    measure(chosen.vehicles, chosen.seconds)
 
 
 if __name__ == "__main__":
