@@ -1,6 +1,7 @@
 #include "hub/api_query.h"
 
 #include "hub/app.h"
+#include "hub/groups.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -110,6 +111,7 @@ bool query_read(const struct http_request *request, struct http_reply *reply, st
         .now_ns = broker_clock_now(&app->clock, NULL),
         .filter = http_query(request, "filter"),
         .order = http_query(request, "order_by"),
+        .groups = groups_for_filters(app->groups),
     };
     enum query_status status = query_init(query, &options, &error);
     if (status == QUERY_OK)

@@ -17,6 +17,7 @@ struct place {
 
 struct retired {
     void *block;
+    void (*release)(void *block);
     uint64_t epoch;
 };
 
@@ -43,12 +44,17 @@ struct epoch *epoch_new(void)
     return epoch;
 }
 
+static void release(const struct retired *retired)
+{
+    retired->release(retired->block);
+}
+
 void epoch_free(struct epoch *epoch)
 {
     if (!epoch)
         return;
     for (size_t i = 0; i < epoch->count; i++)
-        free(epoch->retired[epoch->first + i].block);
+        release(&epoch->retired[epoch->first + i]);
     free(epoch->retired);
     free(epoch);
 }
@@ -103,6 +109,11 @@ static int make_room(struct epoch *epoch)
 
 void epoch_retire(struct epoch *epoch, const void *block)
 {
+    epoch_retire_by(epoch, (void *)(uintptr_t)block, free);
+}
+
+void epoch_retire_by(struct epoch *epoch, void *block, void (*release_block)(void *block))
+{
     if (!block)
         return;
     while (!make_room(epoch)) { /* no memory: wait for readers to leave, which they do soon */
@@ -112,7 +123,7 @@ void epoch_retire(struct epoch *epoch, const void *block)
     /* The block was unlinked before: a reader that enters from now on, in a later epoch, cannot
      * find it. */
     epoch->retired[epoch->first + epoch->count++] =
-        (struct retired){(void *)(uintptr_t)block, atomic_fetch_add(&epoch->now, 1)};
+        (struct retired){block, release_block, atomic_fetch_add(&epoch->now, 1)};
     if (++epoch->since_reclaim >= RECLAIM_EVERY)
         epoch_reclaim(epoch);
 }
@@ -127,7 +138,7 @@ void epoch_reclaim(struct epoch *epoch)
             oldest = inside;
     }
     while (epoch->count > 0 && epoch->retired[epoch->first].epoch < oldest) {
-        free(epoch->retired[epoch->first].block);
+        release(&epoch->retired[epoch->first]);
         epoch->first++;
         epoch->count--;
     }

@@ -30,6 +30,8 @@ void epoch_leave(struct epoch *epoch, size_t place);
 
 /* `block` is linked nowhere any more; free() it when nobody can be reading it. NULL is nothing. */
 void epoch_retire(struct epoch *epoch, const void *block);
+/* The same for what free() alone does not free. */
+void epoch_retire_by(struct epoch *epoch, void *block, void (*release)(void *block));
 /* Frees what can be freed; epoch_retire does so by itself now and then. */
 void epoch_reclaim(struct epoch *epoch);
 size_t epoch_retired(const struct epoch *epoch);

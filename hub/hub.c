@@ -4,6 +4,7 @@
 #include "hub/archive.h"
 #include "hub/clock.h"
 #include "hub/failpoint.h"
+#include "hub/groups.h"
 #include "hub/last.h"
 #include "hub/log.h"
 #include "hub/migrate.h"
@@ -124,14 +125,15 @@ static bool load_last(struct hub *hub)
 static bool wait_recovered(struct hub *hub)
 {
     while (!atomic_load(&hub->stop)) {
-        if (presence_lane_recovered(hub->presence) && shadow_lane_recovered(hub->shadow))
+        if (presence_lane_recovered(hub->presence) && shadow_lane_recovered(hub->shadow) &&
+            groups_recovered(hub->app.groups))
             return true;
         clock_pause_ms(TICK_MS / 10);
     }
     return false;
 }
 
-/* What follows TWIN_LAST and TWIN_SHADOW. False when there is no memory. */
+/* What follows TWIN_LAST, TWIN_SHADOW and TWIN_ACCESS. False when there is no memory. */
 static bool start_shadows(struct hub *hub)
 {
     struct app *app = &hub->app;
@@ -150,7 +152,8 @@ static bool start_shadows(struct hub *hub)
     };
     hub->shadow = shadow_lane_start(&options, &hub->found);
     app->shadow = shadow_writer_new(app->config, app->bus, app->store, hub->recorder);
-    return hub->shadow && app->shadow;
+    return hub->shadow && app->shadow &&
+           groups_start(app->groups, hub->recorder, hub->found.mark.streams[STREAM_ACCESS]);
 }
 
 static bool start_twins(struct hub *hub)
@@ -336,6 +339,7 @@ static bool start(struct hub *hub)
     if (!app->store || !open_bus(hub) || !check_database(hub))
         return false;
     bool registered = app->config->vehicles.admission == ADMISSION_REGISTERED;
+    app->groups = groups_new(app->config, app->bus, app->store);
     hub->recorder = recorder_new(app->bus, app->config->env, app->config->region);
     app->record =
         record_lane_start(&(struct record_lane_options){.config = app->config,
@@ -344,7 +348,7 @@ static bool start(struct hub *hub)
                                                         .admits_closure = app});
     app->archive = archive_reader_new(app->config->postgres.dsn, HTTP_WORKERS);
     hub->gate = app->archive ? position_gate_new(app->store, app->archive) : NULL;
-    if (!hub->recorder || !app->record || !hub->gate || !start_http(hub))
+    if (!app->groups || !hub->recorder || !app->record || !hub->gate || !start_http(hub))
         return false;
     hub->starter_running = pthread_create(&hub->starter, NULL, starter_run, hub) == 0;
     return hub->starter_running;
@@ -380,11 +384,13 @@ static void stop(struct hub *hub)
     shadow_lane_stop(hub->shadow);
     shadow_settler_stop(hub->settler);
     checkpoint_lane_stop(hub->checkpoint);
+    groups_stop(app->groups);
     registry_stop(atomic_load(&app->registry));
     recorder_free(hub->recorder, RECORDER_STOP_MS);
     record_lane_stop(app->record, RECORD_STOP_MS);
     registry_free(atomic_load(&app->registry));
     shadow_writer_free(app->shadow);
+    groups_free(app->groups);
     last_found_done(&hub->found);
     bus_close(app->bus, BUS_STOP_MS);
     position_gate_free(hub->gate);

@@ -2,6 +2,7 @@
 
 #include "hub/api_events.h"
 #include "hub/api_fleet.h"
+#include "hub/api_groups.h"
 #include "hub/api_history.h"
 #include "hub/api_openapi.h"
 #include "hub/api_ops.h"
@@ -37,6 +38,11 @@ const struct http_route routes[] = {
 
     {"GET", "/v1/fleet/stats", api_fleet_stats, ROUTE_SCAN | ROUTE_POSITION, "filter group_by stats"},
     {"GET", "/v1/fleet/fields", api_fleet_fields, ROUTE_SCAN | ROUTE_POSITION, ""},
+
+    {"GET", "/v1/groups", api_groups, ROUTE_POSITION, "page_size page_token"},
+    {"GET", "/v1/groups/{name}", api_group, ROUTE_POSITION, ""},
+    {"PUT", "/v1/groups/{name}", api_group_put, ROUTE_BLOCKING | ROUTE_BODY_JSON, ""},
+    {"DELETE", "/v1/groups/{name}", api_group_delete, ROUTE_BLOCKING, ""},
 
     {"GET", "/v1/events", api_events, ROUTE_BLOCKING | RECORD, API_EVENTS_QUERY},
     {"GET", "/v1/events/{id}", api_event, ROUTE_BLOCKING | RECORD, ""},
