@@ -29,7 +29,9 @@ static bool is_ambiguous(const char *text)
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (strcasecmp(text, words[i]) == 0)
             return true;
-    return strchr("+-.0123456789", text[0]) != NULL;
+    /* Numbers, numbers of another base, times of day, dates. */
+    return strchr("+-.0123456789", text[0]) && strpbrk(text, "0123456789") &&
+           text[strspn(text, "+-.:_0123456789abcdefABCDEFxXoOtTzZ ")] == '\0';
 }
 
 static json_t *plain_value(struct reader *reader, const yaml_node_t *node)
