@@ -21,6 +21,7 @@ struct state_lane;
 struct shadow_writer;
 struct registry;
 struct groups;
+struct live;
 
 struct app {
     const struct config *config;
@@ -31,6 +32,7 @@ struct app {
     struct archive_reader *archive;
     struct shadow_writer *shadow;        /* set before `recovered` */
     struct groups *groups;               /* empty until they are read */
+    struct live *live;
     _Atomic(struct registry *) registry; /* NULL until TWIN_LAST is read */
     _Atomic(struct state_lane *) state;  /* NULL until the twins are being folded */
     _Atomic bool recovered;              /* the twins are what the streams say, at least once */

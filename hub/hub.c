@@ -6,6 +6,7 @@
 #include "hub/failpoint.h"
 #include "hub/groups.h"
 #include "hub/last.h"
+#include "hub/live.h"
 #include "hub/log.h"
 #include "hub/migrate.h"
 #include "hub/position_gate.h"
@@ -36,6 +37,7 @@ enum {
     HTTP_SCAN_WORKERS = 2,
     HTTP_QUEUE_MAX = 256,
     HTTP_STOP_MS = 2000,
+    LIVE_REST_SHARE = 16,    /* one in so many connections is kept from live queries */
     REGISTRY_WAIT_MS = 1000, /* the archive's, for TWIN_LAST to be read */
     RECORD_STOP_MS = 2000,
     RECORDER_STOP_MS = 1000,
@@ -330,6 +332,26 @@ static enum record_admission admits(void *closure, struct slice vid, int64_t rec
     return asked == REGISTRY_SILENT ? RECORD_NOT_KNOWN_NOW : RECORD_NOT_ADMITTED;
 }
 
+/* Of all connections; the others are for those who ask once. */
+static size_t live_clients_max(const struct config *config)
+{
+    size_t connections = (size_t)config->http.limits.connections;
+    return connections - connections / LIVE_REST_SHARE;
+}
+
+static struct live *start_live(struct app *app)
+{
+    struct live_options options = {
+        .store = app->store,
+        .clock = &app->clock,
+        .groups = app->groups,
+        .region = app->config->region,
+        .presence = presence_limits_of(app->config),
+        .clients_max = live_clients_max(app->config),
+    };
+    return live_new(&options);
+}
+
 static bool start(struct hub *hub)
 {
     struct app *app = &hub->app;
@@ -347,8 +369,9 @@ static bool start(struct hub *hub)
                                                         .admits = registered ? admits : NULL,
                                                         .admits_closure = app});
     app->archive = archive_reader_new(app->config->postgres.dsn, HTTP_WORKERS);
+    app->live = app->groups ? start_live(app) : NULL;
     hub->gate = app->archive ? position_gate_new(app->store, app->archive) : NULL;
-    if (!app->groups || !hub->recorder || !app->record || !hub->gate || !start_http(hub))
+    if (!app->live || !hub->recorder || !app->record || !hub->gate || !start_http(hub))
         return false;
     hub->starter_running = pthread_create(&hub->starter, NULL, starter_run, hub) == 0;
     return hub->starter_running;
@@ -375,6 +398,7 @@ static void stop(struct hub *hub)
         pthread_join(hub->starter, NULL);
     if (hub->database_running)
         pthread_join(hub->database, NULL);
+    live_drain(app->live);
     position_gate_stop(hub->gate);
     while (!http_stop(hub->http, HTTP_STOP_MS))
         ; /* a handler still waits for PostgreSQL, which has its deadlines; drain_watch has ours */
@@ -390,10 +414,11 @@ static void stop(struct hub *hub)
     record_lane_stop(app->record, RECORD_STOP_MS);
     registry_free(atomic_load(&app->registry));
     shadow_writer_free(app->shadow);
+    position_gate_free(hub->gate);
+    live_free(app->live);
     groups_free(app->groups);
     last_found_done(&hub->found);
     bus_close(app->bus, BUS_STOP_MS);
-    position_gate_free(hub->gate);
     if (app->store)
         broker_clock_done(&app->clock);
     store_free(app->store);

@@ -44,8 +44,9 @@ static const struct metric_kind {
 
 /* ---- lists of label values ---- */
 
-static const char *const stream_names[STREAM_LABELS] = {
-    "TWIN_STATE", "TWIN_EVENTS", "TWIN_ACK", "TWIN_RECORD", "TWIN_SHADOW", "TWIN_ACCESS", "TWIN_LAST"};
+static const char *const stream_names[STREAM_LABELS] = {"TWIN_STATE",  "TWIN_EVENTS", "TWIN_ACK",
+                                                        "TWIN_RECORD", "TWIN_SHADOW", "TWIN_ACCESS",
+                                                        "TWIN_LAST"};
 static const char *const outcome_names[OUTCOME_LABELS] = {"applied", "stale", "duplicate",
                                                           "rejected"};
 static const char *const result_names[RESULT_LABELS] = {"ok", "failed"};
@@ -54,6 +55,7 @@ static const char *const presence_names[PRESENCE_LABELS] = {"online", "stale", "
 static const char *const kind_names[KIND_LABELS] = {
     "event", "ack", "command", "shadow", "presence", "access", "rejected", "track", "system"};
 static const char *const peer_names[PEER_LABELS] = {"nats", "postgres"};
+static const char *const live_names[LIVE_LABELS] = {"enter", "update", "leave", "ready", "reset"};
 
 /* Indexed by enum refusal; REFUSAL_NONE is no reason and is not written. */
 static const char *const reason_names[REFUSAL_COUNT] = {NULL,
@@ -101,6 +103,8 @@ static size_t label_count(enum label label)
         return KIND_LABELS;
     case LABEL_PEER:
         return PEER_LABELS;
+    case LABEL_LIVE:
+        return LIVE_LABELS;
     case LABEL_ROUTE:
         return known_route_count + 1;
     case LABEL_STATUS:
@@ -129,6 +133,8 @@ static const char *label_value(enum label label, size_t index)
         return kind_names[index];
     case LABEL_PEER:
         return peer_names[index];
+    case LABEL_LIVE:
+        return live_names[index];
     case LABEL_ROUTE:
         return index < known_route_count ? known_routes[index].pattern : "unmatched";
     case LABEL_STATUS:
@@ -143,7 +149,7 @@ static const char *label_value(enum label label, size_t index)
 enum { CELLS_SMALL = STREAM_LABELS * OUTCOME_LABELS };
 #define FITS(list) ((int)(list) <= (int)CELLS_SMALL)
 _Static_assert(FITS(KIND_LABELS) && FITS(REFUSAL_COUNT) && FITS(PRESENCE_LABELS) &&
-                   FITS(PEER_LABELS),
+                   FITS(PEER_LABELS) && FITS(LIVE_LABELS),
                "a list of labels outgrew its cells");
 
 /* A counter's cell is its number, a gauge's the bits of its double. */

@@ -30,6 +30,7 @@
     X(PRESENCE, "presence")                                                                        \
     X(KIND, "kind")                                                                                \
     X(PEER, "peer")                                                                                \
+    X(LIVE, "event")  /* enum live_label */                                                        \
     X(ROUTE, "route") /* index into the table of routes; writes `method` too */                    \
     X(STATUS, "status")
 
@@ -59,6 +60,12 @@
     X(HTTP_OPEN, "http_connections", GAUGE, NONE, NONE, "Open HTTP connections")                   \
     X(HTTP_REFUSED, "http_queue_refused_total", COUNTER, NONE, NONE,                               \
       "Requests refused: queue full")                                                              \
+    X(LIVE_CLIENTS, "live_clients", GAUGE, NONE, NONE, "Open live queries")                        \
+    X(LIVE_EVENTS, "live_events_total", COUNTER, LIVE, NONE, "Events of live queries")             \
+    X(LIVE_CONFLATED, "live_conflated_total", COUNTER, NONE, NONE,                                 \
+      "Changes that a live query saw only in a later one of the vehicle")                          \
+    X(LIVE_SCANS, "live_scans_total", COUNTER, NONE, NONE,                                         \
+      "Passes of live queries over the whole fleet")                                               \
     X(CPU_SECONDS, "process_cpu_seconds_total", TOTAL, NONE, NONE, "CPU time used")                \
     X(RESIDENT, "process_resident_memory_bytes", GAUGE, NONE, NONE, "Resident memory")             \
     X(START_TIME, "process_start_time_seconds", GAUGE, NONE, NONE, "Start, seconds since 1970")    \
@@ -111,12 +118,14 @@ enum kind_label {
     KIND_LABELS
 };
 enum peer_label { PEER_NATS, PEER_POSTGRES, PEER_LABELS };
+enum live_label { LIVE_ENTER, LIVE_UPDATE, LIVE_LEAVE, LIVE_READY, LIVE_RESET, LIVE_LABELS };
 
 #define STATUS_TABLE(X)                                                                            \
     X(200)                                                                                         \
     X(201)                                                                                         \
-    X(202) X(204) X(304) X(400) X(401) X(403) X(404) X(405) X(406) X(409) X(410) X(412) X(413)     \
-        X(415) X(422) X(429) X(431) X(500) X(503) X(504)
+    X(202)                                                                                         \
+    X(204) X(304) X(400) X(401) X(403) X(404) X(405) X(406) X(409) X(410) X(412) X(413) X(415)     \
+        X(422) X(429) X(431) X(500) X(503) X(504)
 
 enum { METRICS_MAX_ROUTES = 128 };
 

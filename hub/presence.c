@@ -265,6 +265,12 @@ static void *run(void *closure)
     return NULL;
 }
 
+struct presence_limits presence_limits_of(const struct config *config)
+{
+    return (struct presence_limits){(int64_t)(config->presence.stale_after_s * 1e9),
+                                    (int64_t)(config->presence.offline_after_s * 1e9)};
+}
+
 struct presence_lane *presence_lane_start(const struct config *config, struct bus *bus,
                                           struct store *store, struct broker_clock *clock,
                                           struct recorder *recorder)
@@ -276,8 +282,7 @@ struct presence_lane *presence_lane_start(const struct config *config, struct bu
     lane->store = store;
     lane->clock = clock;
     lane->recorder = recorder;
-    lane->limits.stale_after_ns = (int64_t)(config->presence.stale_after_s * 1e9);
-    lane->limits.offline_after_ns = (int64_t)(config->presence.offline_after_s * 1e9);
+    lane->limits = presence_limits_of(config);
     lane->hearing_since_ns = TIMESTAMP_NONE;
     lane->swept_ms = clock_mono_ms();
     snprintf(lane->subject, sizeof lane->subject, "fleet.%s.hub.%s.record.%s.>", config->env,

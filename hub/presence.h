@@ -33,6 +33,8 @@ void presence_lane_listen(struct presence_lane *lane, struct state_lane *feeds);
 bool presence_lane_recovered(struct presence_lane *lane);
 void presence_lane_stop(struct presence_lane *lane);
 
+struct presence_limits presence_limits_of(const struct config *config);
+
 /* The record of a vehicle's return, made by whoever folds the message. */
 void presence_record_return(struct recorder *recorder, const char *vid, const struct presence *was,
                             const struct presence *now);

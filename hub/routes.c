@@ -4,6 +4,7 @@
 #include "hub/api_fleet.h"
 #include "hub/api_groups.h"
 #include "hub/api_history.h"
+#include "hub/api_live.h"
 #include "hub/api_openapi.h"
 #include "hub/api_ops.h"
 #include "hub/api_registration.h"
@@ -16,6 +17,7 @@ enum { RECORD = ROUTE_POSITION | ROUTE_ARCHIVE };
 const struct http_route routes[] = {
     {"GET", "/v1/vehicles", api_vehicles, ROUTE_SCAN | ROUTE_POSITION,
      "filter order_by fields page_size page_token metadata format"},
+    {"GET", "/v1/vehicles/stream", api_vehicles_stream, ROUTE_POSITION, API_LIVE_QUERY},
     {"GET", "/v1/vehicles/{vid}", api_vehicle, ROUTE_POSITION, "fields metadata"},
     {"PUT", "/v1/vehicles/{vid}", api_vehicle_register, ROUTE_BLOCKING | ROUTE_BODY_JSON, ""},
     {"DELETE", "/v1/vehicles/{vid}", api_vehicle_retire, ROUTE_BLOCKING, "force"},
