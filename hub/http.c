@@ -29,10 +29,13 @@ enum {
     LAST_REPLIES_MS = 200, /* for the refusals that http_stop itself causes */
 };
 
+/* Whose workers a route's handler runs on. */
+enum http_pool { POOL_BLOCKING, POOL_SCAN, POOL_NATS, HTTP_POOLS };
+
 struct http {
     struct exchange_rules rules;
     struct route_table *table;
-    struct workers *workers, *scan_workers;
+    struct workers *pools[HTTP_POOLS]; /* NULL: there is none of its own */
     struct MHD_Daemon *daemon;
     struct http_sender sender;
     int listen_fd;
@@ -65,6 +68,14 @@ static void drop_job(struct worker_job *job)
     MHD_resume_connection(x->connection);
 }
 
+static struct workers *pool_of(const struct http *http, unsigned flags)
+{
+    enum http_pool pool = flags & ROUTE_SCAN   ? POOL_SCAN
+                          : flags & ROUTE_NATS ? POOL_NATS
+                                               : POOL_BLOCKING;
+    return http->pools[pool] ? http->pools[pool] : http->pools[POOL_BLOCKING];
+}
+
 static void resume(void *closure)
 {
     struct exchange *x = closure;
@@ -86,16 +97,15 @@ static enum MHD_Result call(struct exchange *x)
         x->gate->wait(x->gate->closure, x->ticket, resume, x);
         return MHD_YES;
     }
-    if (x->refused || !(x->route->flags & (ROUTE_BLOCKING | ROUTE_SCAN))) {
+    if (x->refused || !(x->route->flags & (ROUTE_BLOCKING | ROUTE_SCAN | ROUTE_NATS))) {
         exchange_call(x);
         return http_send(x, &x->http->sender);
     }
     x->job.run = run_job;
     x->job.drop = drop_job;
-    bool scan = (x->route->flags & ROUTE_SCAN) && http->scan_workers;
     /* Suspended first: from the submission on, a worker may resume it. */
     MHD_suspend_connection(x->connection);
-    if (!workers_submit(scan ? http->scan_workers : http->workers, &x->job)) {
+    if (!workers_submit(pool_of(http, x->route->flags), &x->job)) {
         metrics_inc(METRIC_HTTP_REFUSED, 0);
         exchange_unavailable(x, "Too many requests are waiting; try again shortly.");
         MHD_resume_connection(x->connection);
@@ -334,16 +344,29 @@ static bool start_daemon(struct http *http, const struct http_options *options, 
     return http->daemon != NULL;
 }
 
+static bool make_pools(struct http *http, const struct http_options *options)
+{
+    const unsigned counts[HTTP_POOLS] = {[POOL_BLOCKING] = options->workers,
+                                         [POOL_SCAN] = options->scan_workers,
+                                         [POOL_NATS] = options->nats_workers};
+    for (int i = 0; i < HTTP_POOLS; i++) {
+        bool wanted = counts[i] > 0 || i == POOL_BLOCKING;
+        http->pools[i] = wanted ? workers_new(counts[i], options->queue_max) : NULL;
+        if (wanted && !http->pools[i])
+            return false;
+    }
+    return true;
+}
+
 static void destroy(struct http *http)
 {
-    if (http->workers)
-        workers_stop(http->workers, 0);
-    if (http->scan_workers)
-        workers_stop(http->scan_workers, 0);
+    for (int i = 0; i < HTTP_POOLS; i++)
+        if (http->pools[i])
+            workers_stop(http->pools[i], 0);
     if (http->daemon)
         MHD_stop_daemon(http->daemon);
-    workers_free(http->workers);
-    workers_free(http->scan_workers);
+    for (int i = 0; i < HTTP_POOLS; i++)
+        workers_free(http->pools[i]);
     http_sender_done(&http->sender);
     if (http->listen_fd >= 0)
         close(http->listen_fd);
@@ -393,11 +416,8 @@ struct http *http_start(const struct http_options *options, char error[256])
     if (http->listen_fd < 0)
         goto out;
     snprintf(error, 256, "cannot start the HTTP server's threads");
-    http->workers = workers_new(options->workers, options->queue_max);
-    if (options->scan_workers > 0)
-        http->scan_workers = workers_new(options->scan_workers, options->queue_max);
-    if (http->workers && (http->scan_workers || options->scan_workers == 0) &&
-        http_sender_init(&http->sender) && start_daemon(http, options, is_ipv6)) {
+    if (make_pools(http, options) && http_sender_init(&http->sender) &&
+        start_daemon(http, options, is_ipv6)) {
         error[0] = '\0';
         return http;
     }
@@ -441,8 +461,9 @@ bool http_stop(struct http *http, int timeout_ms)
     }
     wait_idle(http, until_ns);
     atomic_store(&http->closed, true);
-    if (!stop_workers(http->workers, until_ns) || !stop_workers(http->scan_workers, until_ns))
-        return false;
+    for (int i = 0; i < HTTP_POOLS; i++)
+        if (!stop_workers(http->pools[i], until_ns))
+            return false;
     /* All connections are resumed now; those just refused get to hear it. */
     wait_idle(http, exchange_clock_ns() + (int64_t)LAST_REPLIES_MS * 1000000);
     destroy(http);

@@ -17,7 +17,8 @@
  *
  * Threads: a fast handler runs on one of the server's event threads and must not block. A handler
  * marked ROUTE_BLOCKING (PostgreSQL) runs on a pool of workers while its connection is suspended,
- * one marked ROUTE_SCAN (the whole fleet in memory) on another: queries never wait for PostgreSQL.
+ * one marked ROUTE_SCAN (the whole fleet in memory) on another, one marked ROUTE_NATS (writes) on a
+ * third: queries wait for neither, and writes never wait for PostgreSQL.
  * Ownership: the request and all it points to live until the handler returns, and beside a stream
  * until that is freed; the reply's body and stream are taken over by the server.
  */
@@ -109,6 +110,7 @@ enum http_route_flags {
     ROUTE_SCAN = 1 << 4,      /* reads the whole fleet: runs on a worker of another pool */
     ROUTE_POSITION = 1 << 5,  /* the gate is asked before its handler is called */
     ROUTE_ARCHIVE = 1 << 6,   /* with that: what it reads is the record, not the twins */
+    ROUTE_NATS = 1 << 7,      /* waits for NATS: runs on a worker of a third pool */
 };
 
 /* What routes with ROUTE_POSITION wait for, with no thread to wait on: hub/position_gate.h. */
@@ -186,8 +188,9 @@ struct http_options {
     const char *listen; /* "127.0.0.1:8480", "[::1]:0"; port 0: any free one */
     unsigned connections_max, per_address_max;
     size_t header_bytes_max, body_bytes_max;
-    unsigned event_threads, workers, scan_workers;
-    size_t queue_max; /* requests waiting for a worker of either pool; one more is a 503 */
+    unsigned event_threads, workers;
+    unsigned scan_workers, nats_workers; /* 0: such routes run on a worker like the others */
+    size_t queue_max; /* requests waiting for a worker of each pool; one more is a 503 */
     const struct http_route *routes;
     size_t route_count; /* the table outlives the server */
     void *app;

@@ -35,6 +35,7 @@ enum {
     HTTP_EVENT_THREADS = 2,
     HTTP_WORKERS = 4,
     HTTP_SCAN_WORKERS = 2,
+    HTTP_NATS_WORKERS = 8, /* each waits for the broker most of its time */
     HTTP_QUEUE_MAX = 256,
     HTTP_STOP_MS = 2000,
     LIVE_REST_SHARE = 16,    /* one in so many connections is kept from live queries */
@@ -297,6 +298,7 @@ static bool start_http(struct hub *hub)
         .event_threads = HTTP_EVENT_THREADS,
         .workers = HTTP_WORKERS,
         .scan_workers = HTTP_SCAN_WORKERS,
+        .nats_workers = HTTP_NATS_WORKERS,
         .queue_max = HTTP_QUEUE_MAX,
         .routes = routes,
         .route_count = route_count,

@@ -22,6 +22,7 @@ int fixture_start(const struct http_route *routes, size_t count)
         .event_threads = 2,
         .workers = 1,
         .scan_workers = 1,
+        .nats_workers = 1,
         .queue_max = 1,
         .routes = routes,
         .route_count = count,

@@ -65,6 +65,8 @@ static void waiting(const struct http_request *request, struct http_reply *reply
 static const struct http_route routes[] = {
     {"GET", "/waiting", waiting, ROUTE_BLOCKING, ""},
     {"POST", "/waiting", waiting, ROUTE_BLOCKING | ROUTE_BODY_JSON, ""},
+    {"GET", "/scan", fixture_echo, ROUTE_SCAN, ""},
+    {"GET", "/nats", fixture_echo, ROUTE_NATS, ""},
     {"GET", "/fast", fixture_echo, 0, ""},
     {"PATCH", "/fast", fixture_echo, ROUTE_BODY_JSON, ""},
 };
@@ -127,6 +129,23 @@ static void blocking_handler_keeps_no_event_thread(void **state)
     gate_await(&gate.inside, 1);
     for (int i = 0; i < 8; i++) { /* more than there are event threads */
         client_get(fixture_port, "/fast", &reply);
+        assert_int_equal(reply.status, 200);
+        client_reply_done(&reply);
+    }
+    gate_set(true);
+    expect_echo(fd);
+    close(fd);
+}
+
+static void a_busy_pool_keeps_no_other_pool_busy(void **state)
+{
+    static const char *const others[] = {"/scan", "/nats"};
+    (void)state;
+    int fd = send_waiting();
+    gate_await(&gate.inside, 1); /* the one worker of the first pool */
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        struct client_reply reply;
+        client_get(fixture_port, others[i], &reply);
         assert_int_equal(reply.status, 200);
         client_reply_done(&reply);
     }
@@ -375,6 +394,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
         TEST(blocking_handler_keeps_no_event_thread),
+        TEST(a_busy_pool_keeps_no_other_pool_busy),
         TEST(connection_goes_on_after_a_blocking_answer),
         TEST(blocking_handler_gets_body_and_headers),
         TEST(full_queue_is_a_503_to_try_again),
