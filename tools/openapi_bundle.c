@@ -217,8 +217,9 @@ int main(int argc, char **argv)
     }
     if (!read_all(&bundle, argv[1]))
         goto out;
-    /* Fifteen digits: what a decimal fraction was written as. */
-    text = json_dumps(bundle.root, JSON_COMPACT | JSON_REAL_PRECISION(15));
+    /* Fifteen digits: what a decimal fraction was written as. ASCII: what a char holds everywhere.
+     */
+    text = json_dumps(bundle.root, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15));
     good = text ? write_json(&bundle, argv[2], text) && write_source(&bundle, argv[3], text)
                 : fail(&bundle, "out of memory");
 out:
