@@ -1,5 +1,6 @@
 /*
- * registry_impl: what registry.c, which follows, and registry_write.c, which changes, share.
+ * registry_impl: what registry.c (one message), registry_follow.c (following the bucket) and
+ * registry_write.c (changing it) share.
  */
 #ifndef HUB_REGISTRY_IMPL_H
 #define HUB_REGISTRY_IMPL_H
@@ -50,7 +51,9 @@ struct registry {
 const char *registry_change_name(enum registry_change change);
 enum registry_change registry_change_of(const char *name);
 
-/* Records and applies what a vehicle's last entry says. False: try again. */
+/* Records and applies one message. False: try again. */
+bool registry_take(struct registry *registry, const struct registry_entry *entry);
+/* The same for what a vehicle's last entry says. */
 bool registry_take_stored(struct registry *registry, struct slice vid,
                           const struct bus_stored *stored);
 
