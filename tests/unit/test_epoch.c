@@ -58,6 +58,29 @@ static void epoch_frees_at_once_where_nobody_reads(void **state)
     epoch_reclaim(epoch);
 }
 
+static int released;
+
+static void release(void *block)
+{
+    released++;
+    free(block);
+}
+
+static void epoch_releases_in_its_own_way_what_asks_for_it(void **state)
+{
+    (void)state;
+    released = 0;
+    size_t place = epoch_enter(epoch);
+    epoch_retire_by(epoch, block_of(1), release);
+    epoch_retire_by(epoch, NULL, release);
+    epoch_reclaim(epoch);
+    assert_int_equal(released, 0);
+    epoch_leave(epoch, place);
+    epoch_reclaim(epoch);
+    assert_int_equal(released, 1);
+    epoch_retire_by(epoch, block_of(1), release); /* the end of the epoch takes it */
+}
+
 static void epoch_keeps_what_a_reader_inside_may_see(void **state)
 {
     (void)state;
@@ -298,6 +321,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(epoch_frees_at_once_where_nobody_reads),
+        TEST(epoch_releases_in_its_own_way_what_asks_for_it),
         TEST(epoch_keeps_what_a_reader_inside_may_see),
         TEST(epoch_frees_what_went_before_the_oldest_reader),
         TEST(epoch_readers_may_leave_in_any_order),

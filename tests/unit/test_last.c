@@ -73,6 +73,8 @@ static void assert_reads_back(void)
     assert_non_null(read);
     assert_string_equal(read->vid, "V1");
     assert_int_equal(read->registered, twin->registered);
+    assert_int_equal(read->hidden, twin->hidden);
+    assert_int_equal(read->registered_ns, twin->registered_ns);
     assert_int_equal(read->retired_ns, twin->retired_ns);
     assert_int_equal(read->presence.status, twin->presence.status);
     assert_int_equal(read->presence.last_seen_ns, twin->presence.last_seen_ns);
@@ -113,7 +115,9 @@ static void last_twin_reads_back_as_it_was(void **state)
     (void)state;
     fill();
     assert_reads_back();
+    twin->registered_ns = T0 + 8;
     twin->retired_ns = T0 + 9;
+    twin->hidden = true;
     assert_reads_back();
 }
 

@@ -40,7 +40,10 @@ static void last_mark_reads_back(void **state)
         {.by = "0123456789abcdef",
          .streams = {[STREAM_STATE] = {T0, 812, T0 + 1},
                      [STREAM_EVENTS] = {T0 + 3, INT64_MAX, T0 + 4 * NS_PER_MS},
-                     [STREAM_ACK] = {1, 0, 0}}},
+                     [STREAM_ACK] = {1, 0, 0},
+                     [STREAM_RECORD] = {T0, 5, 0},
+                     [STREAM_SHADOW] = {T0, 6, T0 + 6},
+                     [STREAM_ACCESS] = {T0, 7, T0 + 7}}},
     };
     memset(marks[0].by, 'f', sizeof marks[0].by - 1); /* as long as may be */
     for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
