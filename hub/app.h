@@ -30,8 +30,8 @@ struct app {
     struct broker_clock clock;
     struct record_lane *record;
     struct archive_reader *archive;
-    struct shadow_writer *shadow;        /* set before `recovered` */
-    struct groups *groups;               /* empty until they are read */
+    struct shadow_writer *shadow; /* set before `recovered` */
+    struct groups *groups;        /* empty until they are read */
     struct live *live;
     _Atomic(struct registry *) registry; /* NULL until TWIN_LAST is read */
     _Atomic(struct state_lane *) state;  /* NULL until the twins are being folded */

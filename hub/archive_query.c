@@ -329,9 +329,8 @@ enum archive_status archive_positions(struct archive_reader *reader,
     static const struct {
         const char *name;
         enum stream_label label;
-    } streams[] = {{"TWIN_EVENTS", STREAM_EVENTS},
-                   {"TWIN_ACK", STREAM_ACK},
-                   {"TWIN_RECORD", STREAM_RECORD}};
+    } streams[] = {
+        {"TWIN_EVENTS", STREAM_EVENTS}, {"TWIN_ACK", STREAM_ACK}, {"TWIN_RECORD", STREAM_RECORD}};
     struct pg_params none;
     struct pg_result *rows = NULL;
     pg_params_init(&none);

@@ -64,8 +64,8 @@ static void position_of_any_numbers_reads_back(void **state)
     (void)state;
     struct random random = random_seeded(__func__);
     for (int round = 0; round < ROUNDS; round++) {
-        struct fleet_position position = {
-            .broker_time_ns = (int64_t)(random_next(&random) >> 12 | 1) * 1000};
+        struct fleet_position position = {.broker_time_ns =
+                                              (int64_t)(random_next(&random) >> 12 | 1) * 1000};
         for (int i = 0; i < STREAM_LABELS; i++) {
             if (random_below(&random, 4) == 0)
                 continue;
