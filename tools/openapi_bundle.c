@@ -41,7 +41,9 @@ static bool load_schema(struct bundle *bundle, const char *name)
 {
     char path[PATH_MAX_BYTES + NAME_MAX_BYTES];
     json_error_t error;
-    snprintf(path, sizeof path, "%s%s.json", bundle->folder, name);
+    int size = snprintf(path, sizeof path, "%s%s.json", bundle->folder, name);
+    if (size < 0 || (size_t)size >= sizeof path)
+        return fail(bundle, "%s%s.json: the name is too long", bundle->folder, name);
     json_t *schema = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
     if (!schema)
         return fail(bundle, "%s:%d:%d: %s", path, error.line, error.column, error.text);
