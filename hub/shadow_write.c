@@ -6,6 +6,7 @@
 #include "hub/shadow_history.h"
 #include "hub/streams.h"
 
+#include <errno.h>
 #include <openssl/rand.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -13,7 +14,7 @@
 #include <string.h>
 
 enum {
-    LOCKS = 64,
+    TURNS = 64,
     STORE_MS = 2000,
     RETRY_MS = 50,
     STEP_MS = 1,
@@ -26,7 +27,10 @@ struct shadow_writer {
     struct bus *bus;
     struct store *store;
     struct recorder *recorder;
-    pthread_mutex_t locks[LOCKS]; /* by vehicle: the writers of this hub take turns */
+    /* By vehicle the writers of this hub take turns. */
+    pthread_mutex_t lock;
+    pthread_cond_t turn_over;
+    bool taken[TURNS];
 };
 
 struct shadow_writer *shadow_writer_new(const struct config *config, struct bus *bus,
@@ -39,8 +43,12 @@ struct shadow_writer *shadow_writer_new(const struct config *config, struct bus 
     writer->bus = bus;
     writer->store = store;
     writer->recorder = recorder;
-    for (int i = 0; i < LOCKS; i++)
-        pthread_mutex_init(&writer->locks[i], NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&writer->lock, NULL);
+    pthread_cond_init(&writer->turn_over, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     return writer;
 }
 
@@ -48,8 +56,8 @@ void shadow_writer_free(struct shadow_writer *writer)
 {
     if (!writer)
         return;
-    for (int i = 0; i < LOCKS; i++)
-        pthread_mutex_destroy(&writer->locks[i]);
+    pthread_cond_destroy(&writer->turn_over);
+    pthread_mutex_destroy(&writer->lock);
     free(writer);
 }
 
@@ -322,18 +330,34 @@ static void attempt_done(struct attempt *attempt)
 
 /* ---- the whole ---- */
 
-static pthread_mutex_t *lock_of(struct shadow_writer *writer, const char *vid)
+static bool *turn_of(struct shadow_writer *writer, const char *vid)
 {
     uint32_t hash = 2166136261u;
     for (; *vid; vid++)
         hash = (hash ^ (unsigned char)*vid) * 16777619u;
-    return &writer->locks[hash % LOCKS];
+    return &writer->taken[hash % TURNS];
 }
 
-static bool lock_until(pthread_mutex_t *lock, int64_t until_ms)
+/* False where the turn did not come in time. */
+static bool take_turn(struct shadow_writer *writer, bool *taken, int64_t until_ms)
 {
-    struct timespec until = {until_ms / 1000, (long)(until_ms % 1000) * NS_PER_MS};
-    return pthread_mutex_clocklock(lock, CLOCK_MONOTONIC, &until) == 0;
+    struct timespec until = {until_ms / 1000, (long)(until_ms % 1000 * NS_PER_MS)};
+    int late = 0;
+    pthread_mutex_lock(&writer->lock);
+    while (*taken && late != ETIMEDOUT)
+        late = pthread_cond_timedwait(&writer->turn_over, &writer->lock, &until);
+    bool ours = !*taken;
+    *taken = true;
+    pthread_mutex_unlock(&writer->lock);
+    return ours;
+}
+
+static void give_turn(struct shadow_writer *writer, bool *taken)
+{
+    pthread_mutex_lock(&writer->lock);
+    *taken = false;
+    pthread_cond_broadcast(&writer->turn_over);
+    pthread_mutex_unlock(&writer->lock);
 }
 
 /* So that two hubs do not run into each other again and again. */
@@ -348,14 +372,14 @@ enum shadow_status shadow_write(struct shadow_writer *writer, const struct shado
                                 struct shadow_result *result)
 {
     int64_t until_ms = clock_mono_ms() + SHADOW_WRITE_MS;
-    pthread_mutex_t *lock = lock_of(writer, change->vid);
+    bool *turn = turn_of(writer, change->vid);
     enum shadow_status status = SHADOW_BUSY;
     *result = (struct shadow_result){0};
     if (!bus_connected(writer->bus)) {
         snprintf(result->text, sizeof result->text, "NATS is away. Nothing was written.");
         return SHADOW_UNAVAILABLE;
     }
-    if (!lock_until(lock, until_ms))
+    if (!take_turn(writer, turn, until_ms))
         return SHADOW_BUSY;
     for (int i = 0; i < SHADOW_TRIES_MAX && clock_mono_ms() < until_ms; i++) {
         struct attempt attempt = {
@@ -376,6 +400,6 @@ enum shadow_status shadow_write(struct shadow_writer *writer, const struct shado
             break;
         pause_after_loss();
     }
-    pthread_mutex_unlock(lock);
+    give_turn(writer, turn);
     return status;
 }
