@@ -139,7 +139,7 @@ struct bus_consume {
 /* Opens an ordered, unacknowledged consumer. It survives reconnects: what was lost on the way is
  * read again from the last sequence handed out, in order, nothing twice. BUS_EPOCH when the stream
  * is not of `epoch_ns` or ends before `seq` - 1. `info`, where not NULL, tells of the stream as it
- * was at opening. */
+ * was at opening, also with BUS_EPOCH. */
 enum bus_status bus_consume(struct bus *bus, const struct bus_consume *what,
                             struct bus_consumer **consumer, struct bus_stream_info *info,
                             struct bus_error *error);

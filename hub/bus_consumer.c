@@ -180,8 +180,11 @@ enum bus_status bus_attach(struct bus_consumer *c, struct bus_stream_info *info,
         return BUS_DISCONNECTED;
     }
     enum bus_status status = bus_stream_info(c->bus, c->stream, &before, error);
-    if (status == BUS_OK)
-        status = epoch_check(c, &before, error);
+    if (status != BUS_OK)
+        return status;
+    if (info)
+        *info = before;
+    status = epoch_check(c, &before, error);
     if (status != BUS_OK)
         return status;
     if (c->from == BUS_FROM_NEW) {
@@ -200,6 +203,8 @@ enum bus_status bus_attach(struct bus_consumer *c, struct bus_stream_info *info,
     if (status == BUS_OK && after.created_ns != before.created_ns) {
         bus_error_set(error, "%s: the stream was created anew", c->stream);
         status = BUS_EPOCH;
+        if (info)
+            *info = after;
     }
     if (status != BUS_OK) {
         bus_detach(c);
@@ -207,8 +212,6 @@ enum bus_status bus_attach(struct bus_consumer *c, struct bus_stream_info *info,
     }
     c->epoch_ns = before.created_ns;
     attached(c, behind, before.last_seq);
-    if (info)
-        *info = before;
     return BUS_OK;
 }
 

@@ -43,7 +43,7 @@ struct bus_consumer {
 };
 
 /* Makes a consumer on the server that delivers from the position on; `info`, where not NULL, is the
- * stream as it was. BUS_EPOCH where the position is of another stream. */
+ * stream as it was. BUS_EPOCH where the position is of another stream; `info` is set then, too. */
 enum bus_status bus_attach(struct bus_consumer *c, struct bus_stream_info *info,
                            struct bus_error *error);
 /* Lets go of it; the position stays. */

@@ -284,8 +284,11 @@ static void a_stream_made_anew_is_another_epoch(void **state)
     bus_consumer_close(consumer);
     struct bus_error error = {""};
     struct bus_consume what = {.stream = "S", .seq = 5, .epoch_ns = epoch_ns};
-    assert_int_equal(bus_consume(bus, &what, &consumer, NULL, &error), BUS_EPOCH);
+    struct bus_stream_info info = {0};
+    assert_int_equal(bus_consume(bus, &what, &consumer, &info, &error), BUS_EPOCH);
     assert_non_null(strstr(error.text, "anew"));
+    assert_true(info.created_ns == help_info(bus, "S").created_ns); /* of the one that is there */
+    assert_int_equal(info.last_seq, 20);
 }
 
 static void a_position_behind_the_end_is_another_epoch(void **state)
@@ -296,7 +299,9 @@ static void a_position_behind_the_end_is_another_epoch(void **state)
     struct bus_consumer *consumer = NULL;
     struct bus_error error = {""};
     struct bus_consume what = {.stream = "S", .seq = 12};
-    assert_int_equal(bus_consume(bus, &what, &consumer, NULL, &error), BUS_EPOCH);
+    struct bus_stream_info info = {0};
+    assert_int_equal(bus_consume(bus, &what, &consumer, &info, &error), BUS_EPOCH);
+    assert_int_equal(info.last_seq, 10);
     what.seq = 11;
     assert_int_equal(bus_consume(bus, &what, &consumer, NULL, &error), BUS_OK);
     expect_nothing(consumer);
