@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import unittest
 
-from harness import OWN_TRACES, Reply, Stack, StackCase, Trace, envelope, timestamp, wait_until
+from harness import OWN_TRACES, Proxy, Reply, Stack, StackCase, Trace, envelope, timestamp, wait_until
 from harness.process import BUILD_DIR, scaled
 from harness.schemas import MISSING, OpenApi, Schemas, errors, jsonschema, names, read
 
@@ -23,9 +23,8 @@ STALE_S, OFFLINE_S = 4, 5
 JSON = {"Content-Type": "application/json"}
 MERGE = {"Content-Type": "application/merge-patch+json"}
 
-# Answers that the document tells of and these tests do not bring about: access, which is still to
-# come, and what a client of one small stack cannot cause.
-ELSEWHERE = {403, 410, 504, 503}
+# Access is still to come; what is away, and positions, have tests of their own.
+ELSEWHERE = {403, 410, 503, 504}
 FULL = ("putGroup", 409)  # with 4,096 groups
 
 
@@ -213,11 +212,11 @@ class Answers(StackCase):
         with open(BUNDLED, encoding="utf-8") as file:
             self.assertEqual(self.openapi.document, json.load(file))
 
-    def ask(self, method, path, status, headers=None, body=None):
+    def ask(self, method, path, status, headers=None, body=None, hub=None):
         """One request; its answer has to be as described, and of this status."""
         if isinstance(body, (dict, list)):
             body = json.dumps(body)
-        reply = self.hub.request(method, path, headers, body)
+        reply = (hub or self.hub).request(method, path, headers, body)
         found = self.openapi.reply_errors(method, path, reply)
         self.assertEqual(found, "", f"{method} {path}: {reply!r}")
         self.assertEqual(reply.status, status, f"{method} {path}: {reply!r}")
@@ -414,6 +413,7 @@ class Answers(StackCase):
         self.ask("PUT", path, 412, dict(JSON, **{"If-Match": '"x"'}), {})
         self.ask("PUT", path, 201, JSON, {"meta": {"site": "bergen"}})
         self.ask("PUT", path, 200, JSON, {})
+        self.ask("PUT", path, 200)
         for bad in ({"colour": "red"}, {"meta": 1}, []):
             self.ask("PUT", path, 400, JSON, bad)
         self.ask("PUT", "/v1/vehicles/a.b", 400, JSON, {})
@@ -501,6 +501,59 @@ class Answers(StackCase):
         self.ask("DELETE", "/v1/groups/night", 503)
         self.ask("GET", path + "/history", 503)
         self.ask("GET", path + "/desired/history", 503)
+
+
+    def land(self, stack, vid):
+        """An event, which the stack's hub has applied."""
+        with stack.nats.client() as client:
+            client.js_publish(f"fleet.test.veh.{vid}.evt.landed", envelope({}))
+        wait_until(lambda: stack.hub.get(f"/v1/vehicles/{vid}").status == 200, 30, f"{vid} is known")
+
+    def everywhere(self, position, status, hub):
+        """Every operation that takes a position, with this one."""
+        with self.stack.nats.client() as client:
+            record = json.loads(client.stream_message("TWIN_RECORD", 1)[1])["id"]
+        names_of = {"{vid}": "NEW-01", "{type}": "mode", "{name}": "night", "{id}": record}
+        asked = 0
+        for method, path, operation in self.openapi.operations():
+            if str(status) not in operation["responses"]:
+                continue
+            for name, value in names_of.items():
+                path = path.replace(name, value)
+            asked += 1
+            self.ask(method.upper(), f"{path}?min_position={position}&wait_ms=1", status, hub=hub)
+        self.assertGreater(asked, 14)
+
+    def test_positions_of_another_epoch_are_told_as_described(self):
+        self.appear("NEW-01")
+        self.ask("PUT", "/v1/groups/night", 201, JSON, {"vids": []})
+        self.land(self.stack, "NEW-02")
+        position = self.hub.get("/v1/vehicles").headers["fleet-position"]
+        with self.stack.nats.client() as client:
+            config = client.stream_info("TWIN_EVENTS")["config"]
+            client.js_api("STREAM.DELETE.TWIN_EVENTS")
+            client.js_api("STREAM.CREATE.TWIN_EVENTS", config)
+        self.land(self.stack, "NEW-03")
+        self.stack.wait_archived()
+        self.everywhere(position, 410, self.hub)
+
+    def test_positions_that_are_not_reached_are_told_as_described(self):
+        """One hub is cut off, with the archive behind; the other one knows more, and dies."""
+        self.appear("NEW-01")
+        self.ask("PUT", "/v1/groups/night", 201, JSON, {"vids": []})
+        link = Proxy(("127.0.0.1", self.stack.nats.port))
+        self.addCleanup(link.close)
+        second = self.stack.add_hub(dict(self.settings, nats={"url": f"nats://127.0.0.1:{link.port}"}))
+        second.start()
+        link.cut()
+        second.wait_ready("unready")
+        self.stack.postgres.stop()
+        self.land(self.stack, "NEW-03")
+        position = self.hub.get("/v1/vehicles").headers["fleet-position"]
+        self.hub.kill()
+        self.stack.postgres.start()
+        wait_until(lambda: second.get("/v1/events").status == 200, 20, "the record can be read")
+        self.everywhere(position, 504, second)
 
 
 @unittest.skipUnless(jsonschema, MISSING)
