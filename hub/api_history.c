@@ -45,7 +45,7 @@ static bool may_read(const struct http_request *request, struct http_reply *repl
     const char *vid = request->path_param[0];
     if (!past->visible)
         http_problem(request, reply, PROBLEM_UNKNOWN_VEHICLE, "No vehicle %s is known here.", vid);
-    else if (!past->sees_part)
+    else if (part && !past->sees_part)
         http_problem(request, reply, PROBLEM_FORBIDDEN, "Your access does not cover %s of %s.",
                      part, vid);
     else if (!bus_connected(app->bus))
