@@ -115,9 +115,10 @@ static bool later_than(const struct twin *twin, enum stream_label stream,
     int64_t last_ns = twin->presence.last_seen_ns;
     if (stream == STREAM_LAST)
         last_ns = twin->registered_ns > twin->retired_ns ? twin->registered_ns : twin->retired_ns;
+    if (last_ns == TIMESTAMP_NONE) /* there was nothing to hear */
+        return false;
     return seen->seq == 0 || seen->received_ns == 0 ||
-           (last_ns != TIMESTAMP_NONE &&
-            last_ns + POSITION_SLACK_MS * NS_PER_MS >= seen->received_ns);
+           last_ns + POSITION_SLACK_MS * NS_PER_MS >= seen->received_ns;
 }
 
 bool live_heard_since(const struct store *store, uint32_t vehicle, const struct twin *twin,
