@@ -1,11 +1,11 @@
 """Named groups: by list and by filter, in filters, on every hub, on record."""
 
 import json
-import os
 import threading
 import unittest
 
 from harness import StackCase, envelope, wait_until
+from harness.shadows import failpoint
 
 JSON = {"Content-Type": "application/json"}
 
@@ -144,11 +144,8 @@ class Groups(StackCase):
     def test_changes_are_on_record_whoever_is_killed(self):
         self.put("a", {"vids": ["V-1"]}, {"X-Request-Id": "req-1"})
         self.hub.stop()
-        os.environ["FLEETHUB_FAILPOINT"] = "group_written"
-        try:
+        with failpoint("group_written"):
             self.hub.start()
-        finally:
-            del os.environ["FLEETHUB_FAILPOINT"]
         with self.assertRaises(OSError):
             self.put("a", {"filter": 'vid = "V-2"'}, {"X-Request-Id": "req-2"})
         self.assertEqual(self.hub.process.wait(10), 137)

@@ -1,23 +1,13 @@
 """Registering and retiring vehicles, in open fleets and in those that admit registered ones alone."""
 
-import contextlib
 import json
-import os
 import unittest
 
 from harness import StackCase, envelope, wait_until
+from harness.shadows import failpoint
 
 VID = "VID-001"
 JSON = {"Content-Type": "application/json"}
-
-
-@contextlib.contextmanager
-def failpoint(name):
-    os.environ["FLEETHUB_FAILPOINT"] = name
-    try:
-        yield
-    finally:
-        del os.environ["FLEETHUB_FAILPOINT"]
 
 
 class RegistrationCase(StackCase):
