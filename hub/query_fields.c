@@ -176,9 +176,9 @@ static void add_leaf(struct query_fields *fields, const struct value *value)
 /* Takes one more name into the path; false where no filter could have it. *mark goes to leave. */
 static bool enter(struct query_fields *fields, const char *name, size_t size, size_t *mark)
 {
+    *mark = fields->path.size_bytes;
     if (fields->names == PATH_MAX_NAMES || size > PATH_MAX_BYTES - fields->name_bytes)
         return false;
-    *mark = fields->path.size_bytes;
     if (fields->names++ > 0)
         buf_addc(&fields->path, '.');
     fields->name_bytes += size;
