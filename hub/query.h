@@ -23,14 +23,24 @@ struct query_options {
     const char *filter, *order;         /* NULL: not given */
 };
 
+/* Which blocks of a twin the query reads, so that they can be fetched before they are needed. */
+enum { QUERY_FETCH_MAX = 8 };
+struct query_fetch {
+    size_t type_count;
+    struct slice types[QUERY_FETCH_MAX]; /* of states; borrowed from paths */
+    unsigned parts;                      /* a set of 1 << enum part_kind */
+};
+
 struct query {
     const struct viewer *viewer;
     const char *region;
     int64_t now_ns;
+    bool sees_everything; /* the viewer does */
     const char *filter_text, *order_text;
     struct filter *filter;
     struct order *order;
     struct query_sight *sight;
+    struct query_fetch fetch;
 };
 
 enum query_status { QUERY_OK, QUERY_BAD_FILTER, QUERY_BAD_ORDER, QUERY_DENIED, QUERY_NO_MEMORY };

@@ -28,10 +28,17 @@ struct published {
     _Atomic int64_t received_ns;
 };
 
+/* Vehicles by their index. Twins lie side by side: who looks at the whole fleet needs no vehicle.
+ */
+struct chunk {
+    _Atomic(struct twin *) twins[CHUNK_VEHICLES];
+    _Atomic(struct vehicle *) vehicles[CHUNK_VEHICLES];
+};
+
 struct store {
     struct epoch *epoch;
     _Atomic(struct table *) table;
-    _Atomic(_Atomic(struct vehicle *) *) chunks[CHUNKS_MAX];
+    _Atomic(struct chunk *) chunks[CHUNKS_MAX];
     _Atomic uint32_t count;
     pthread_mutex_t lock;
     _Atomic uint64_t changes;
@@ -75,7 +82,7 @@ struct store *store_new(void)
 
 static void vehicle_free(struct vehicle *vehicle)
 {
-    struct twin *twin = atomic_load(&vehicle->twin);
+    struct twin *twin = atomic_load(vehicle->twin);
     if (twin) {
         for (size_t i = 0; i < twin->state_count; i++)
             free((void *)(uintptr_t)twin->states[i]);
@@ -121,30 +128,24 @@ uint32_t store_count(const struct store *store)
 
 static struct vehicle *vehicle_at(const struct store *store, uint32_t index)
 {
-    _Atomic(struct vehicle *) *chunk = atomic_load(&store->chunks[index / CHUNK_VEHICLES]);
-    return atomic_load(&chunk[index % CHUNK_VEHICLES]);
+    struct chunk *chunk = atomic_load(&store->chunks[index / CHUNK_VEHICLES]);
+    return atomic_load(&chunk->vehicles[index % CHUNK_VEHICLES]);
 }
 
 const struct twin *store_at(const struct store *store, uint32_t index)
 {
-    return atomic_load(&vehicle_at(store, index)->twin);
+    struct chunk *chunk = atomic_load(&store->chunks[index / CHUNK_VEHICLES]);
+    return atomic_load(&chunk->twins[index % CHUNK_VEHICLES]);
 }
 
-uint32_t store_batch(const struct store *store, uint32_t first, const struct twin **twins)
+void store_batch(const struct store *store, uint32_t first, uint32_t end, const struct twin **twins)
 {
-    struct vehicle *vehicles[STORE_BATCH];
-    uint32_t count = store_count(store), size = 0;
-    while (size < STORE_BATCH && first + size < count) {
-        vehicles[size] = vehicle_at(store, first + size);
-        __builtin_prefetch(vehicles[size]);
-        size++;
+    for (uint32_t i = first; i < end; i++) {
+        const struct twin *twin = store_at(store, i);
+        __builtin_prefetch(twin);
+        __builtin_prefetch((const char *)twin + CACHE_LINE_BYTES);
+        twins[i - first] = twin;
     }
-    for (uint32_t i = 0; i < size; i++) {
-        twins[i] = atomic_load(&vehicles[i]->twin);
-        __builtin_prefetch(twins[i]);
-        __builtin_prefetch((const char *)twins[i] + CACHE_LINE_BYTES);
-    }
-    return size;
 }
 
 /* FNV-1a: ids are short, and an attacker gains nothing: only real vehicles get in. */
@@ -172,7 +173,7 @@ const struct twin *store_find(const struct store *store, const char *vid)
     if (size > TOKEN_MAX_BYTES)
         return NULL;
     struct vehicle *vehicle = find(store, vid, size);
-    return vehicle ? atomic_load(&vehicle->twin) : NULL;
+    return vehicle ? atomic_load(vehicle->twin) : NULL;
 }
 
 /* ---- positions ---- */
@@ -330,7 +331,7 @@ struct vehicle *store_vehicle_at(struct store *store, uint32_t index)
 
 struct twin *store_current(struct vehicle *vehicle)
 {
-    return atomic_load_explicit(&vehicle->twin, memory_order_relaxed);
+    return atomic_load_explicit(vehicle->twin, memory_order_relaxed);
 }
 
 static void insert(struct table *table, struct vehicle *vehicle)
@@ -358,19 +359,21 @@ static bool grow(struct store *store)
     return true;
 }
 
-static bool place_in_chunk(struct store *store, struct vehicle *vehicle)
+static bool place_in_chunk(struct store *store, struct vehicle *vehicle, struct twin *twin)
 {
     size_t at = vehicle->index / CHUNK_VEHICLES;
     if (at >= CHUNKS_MAX)
         return false;
-    _Atomic(struct vehicle *) *chunk = atomic_load(&store->chunks[at]);
+    struct chunk *chunk = atomic_load(&store->chunks[at]);
     if (!chunk) {
-        chunk = calloc(CHUNK_VEHICLES, sizeof *chunk);
+        chunk = calloc(1, sizeof *chunk);
         if (!chunk)
             return false;
         atomic_store(&store->chunks[at], chunk);
     }
-    atomic_store(&chunk[vehicle->index % CHUNK_VEHICLES], vehicle);
+    vehicle->twin = &chunk->twins[vehicle->index % CHUNK_VEHICLES];
+    atomic_store(vehicle->twin, twin);
+    atomic_store(&chunk->vehicles[vehicle->index % CHUNK_VEHICLES], vehicle);
     return true;
 }
 
@@ -385,8 +388,7 @@ struct vehicle *store_vehicle(struct store *store, const char *vid, size_t vid_s
     memcpy(vehicle->vid, vid, vid_size);
     vehicle->index = atomic_load(&store->count);
     struct twin *twin = twin_new(vehicle->vid);
-    atomic_store(&vehicle->twin, twin);
-    if (!twin || !place_in_chunk(store, vehicle)) {
+    if (!twin || !place_in_chunk(store, vehicle, twin)) {
         free(twin);
         free(vehicle);
         return NULL;
@@ -408,7 +410,7 @@ void store_hear(struct vehicle *vehicle, enum stream_label stream, uint64_t seq)
 
 void store_put(struct store *store, struct vehicle *vehicle, struct twin *twin)
 {
-    struct twin *old = atomic_exchange(&vehicle->twin, twin);
+    struct twin *old = atomic_exchange(vehicle->twin, twin);
     uint64_t change = atomic_load_explicit(&store->changes, memory_order_relaxed) + 1;
     atomic_store_explicit(&vehicle->changed, change, memory_order_release);
     /* Over put `change` - STORE_LOG, of which store_log must not say that it is there: who reads

@@ -27,7 +27,7 @@
 struct store;
 
 struct vehicle {
-    _Atomic(struct twin *) twin; /* never NULL once the vehicle can be found */
+    _Atomic(struct twin *) *twin; /* the store's; never NULL once the vehicle can be found */
     uint32_t index;
     _Atomic uint64_t changed; /* the number of the last put; written under the write lock */
     /* The last sequence of each stream that was about this vehicle, as far as this hub has read it
@@ -49,11 +49,10 @@ void store_leave(struct store *store, size_t place);
 /* How many vehicles there are; store_at(0 … count-1) are all valid. */
 uint32_t store_count(const struct store *store);
 const struct twin *store_at(const struct store *store, uint32_t index);
-/* The same for STORE_BATCH vehicles at once, or fewer at the end: store_at(first) and on. What has
- * to be fetched from memory is fetched for all of them together, which takes a third of the time.
- * How many it set. */
-enum { STORE_BATCH = 32 };
-uint32_t store_batch(const struct store *store, uint32_t first, const struct twin **twins);
+/* store_at of those from `first` up to `end`, for looking at many, when waiting for memory is most
+ * of what it costs: all of the twins are on their way. */
+void store_batch(const struct store *store, uint32_t first, uint32_t end,
+                 const struct twin **twins);
 /* The newest twin of a vehicle, visible or not; NULL where the id is unknown. */
 const struct twin *store_find(const struct store *store, const char *vid);
 
