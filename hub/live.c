@@ -67,7 +67,6 @@ static void client_unref(struct live_client *client)
 {
     if (atomic_fetch_sub(&client->users, 1) != 1)
         return;
-    live_client_done(client);
     pthread_mutex_destroy(&client->turn);
     pthread_mutex_destroy(&client->lock);
     free(client);
@@ -150,6 +149,7 @@ static struct live_client *client_new(struct live *live, const struct live_reque
     }
     if (whole)
         return client;
+    live_client_done(client);
     atomic_store(&client->users, 1);
     client_unref(client);
     return NULL;
@@ -213,7 +213,7 @@ static void remove_slot(struct live *live, uint32_t at)
     }
 }
 
-/* The lane lets go of a client that is gone. */
+/* The lane lets go of a client that is gone, and of all that only the lane may touch. */
 static void forget(struct live *live, struct live_client *client)
 {
     if (client->slot != NO_SLOT)
@@ -221,6 +221,7 @@ static void forget(struct live *live, struct live_client *client)
     client->slot = NO_SLOT;
     atomic_fetch_sub(&live->clients, 1);
     metrics_move(METRIC_LIVE_CLIENTS, 0, -1);
+    live_client_done(client);
     client_unref(client);
 }
 
