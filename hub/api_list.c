@@ -41,8 +41,9 @@ struct list {
     struct fields *fields;
     uint32_t *indices;
     size_t count, at;
-    bool begun; /* an item was written */
-    bool open;  /* counted among the exports */
+    bool begun;   /* an item was written */
+    bool no_link; /* there is a next page, and no header that could name it */
+    bool open;    /* counted among the exports */
     struct buf tail;
 };
 
@@ -128,8 +129,8 @@ static void end_page(struct list *list, const struct query_page *page, const cha
         query_page_token(page, scope, &token);
         if (token.failed)
             list->tail.failed = true;
-        else
-            query_link_next(request, reply, buf_cstr(&token));
+        else if (!query_link_next(request, reply, buf_cstr(&token)))
+            list->no_link = true;
     }
     format_end(&list->tail, &list->format, buf_cstr(&token), page->total);
     buf_done(&token);
@@ -173,6 +174,12 @@ static bool make_page(struct list *list, struct query_page *page, const char *sc
         return false;
     }
     end_page(list, page, scope, request, reply);
+    if (list->no_link && list->format.format == FORMAT_CSV) { /* nothing else would tell of it */
+        http_problem(request, reply, PROBLEM_BAD_PARAMETER,
+                     "The filter is too long for the Link header that leads through pages of CSV: "
+                     "make it a group, or ask for another format.");
+        return false;
+    }
     return !write_page(list, page, &reply->body);
 }
 

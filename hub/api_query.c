@@ -54,7 +54,7 @@ static void add_escaped(struct buf *out, const char *text)
     }
 }
 
-void query_link_next(const struct http_request *request, struct http_reply *reply,
+bool query_link_next(const struct http_request *request, struct http_reply *reply,
                      const char *token)
 {
     struct buf target = BUF_INIT;
@@ -70,9 +70,11 @@ void query_link_next(const struct http_request *request, struct http_reply *repl
     }
     buf_adds(&target, "page_token=");
     buf_adds(&target, token);
-    if (!target.failed && target.size_bytes <= LINK_MAX_BYTES)
+    bool fits = !target.failed && target.size_bytes <= LINK_MAX_BYTES;
+    if (fits)
         http_reply_header(reply, "Link", "<%s>; rel=\"next\"", buf_cstr(&target));
     buf_done(&target);
+    return fits;
 }
 
 /* ---- queries ---- */
@@ -101,6 +103,37 @@ void query_refuse(const struct http_request *request, struct http_reply *reply,
         http_problem(request, reply, PROBLEM_INTERNAL, "There is no memory to answer this.");
 }
 
+/* A stored filter is judged with the caller's rights: its paths are looked at like the query's own.
+ * Bounded as its evaluation is: what is not looked at there holds nobody. */
+static bool look_at_groups(struct query *query, struct groups *groups, const struct filter *filter,
+                           unsigned depth, unsigned *work)
+{
+    const struct path *path;
+    const char *name;
+    for (size_t i = 0; (name = filter_group(filter, i)) != NULL; i++) {
+        const struct group *group = groups_find(groups, name);
+        if (!group || !group->filter || depth == GROUP_DEPTH_MAX || ++*work > GROUP_WORK_MAX)
+            continue;
+        for (size_t p = 0; (path = filter_path(group->filter, p)) != NULL; p++)
+            if (!query_sight_add(query->sight, path))
+                return false;
+        if (!look_at_groups(query, groups, group->filter, depth + 1, work))
+            return false;
+    }
+    return true;
+}
+
+static bool judge_groups(struct query *query, struct groups *groups)
+{
+    unsigned work = 0;
+    if (!groups || !filter_group(query->filter, 0))
+        return true;
+    size_t place = groups_enter(groups);
+    bool ok = look_at_groups(query, groups, query->filter, 0, &work);
+    groups_leave(groups, place);
+    return ok;
+}
+
 bool query_read(const struct http_request *request, struct http_reply *reply, struct query *query)
 {
     struct app *app = request->app;
@@ -114,6 +147,10 @@ bool query_read(const struct http_request *request, struct http_reply *reply, st
         .groups = groups_for_filters(app->groups),
     };
     enum query_status status = query_init(query, &options, &error);
+    if (status == QUERY_OK && !judge_groups(query, app->groups)) {
+        query_done(query);
+        status = QUERY_NO_MEMORY;
+    }
     if (status == QUERY_OK)
         return true;
     if (status == QUERY_BAD_FILTER || status == QUERY_BAD_ORDER)

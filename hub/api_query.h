@@ -18,8 +18,9 @@ bool query_page_size(const struct http_request *request, struct http_reply *repl
 /* A parameter that is `true`, `false` or given without a value, which means true. */
 bool query_flag(const struct http_request *request, struct http_reply *reply, const char *name,
                 bool *value);
-/* Appends a `Link: <…>; rel="next"` header: the request's own target with another page_token. */
-void query_link_next(const struct http_request *request, struct http_reply *reply,
+/* Appends a `Link: <…>; rel="next"` header: the request's own target with another page_token.
+ * False where that would be longer than a header may be. */
+bool query_link_next(const struct http_request *request, struct http_reply *reply,
                      const char *token);
 
 /* `filter` and `order_by`, for the request's viewer, at the broker's time of now. */

@@ -38,13 +38,28 @@ static const struct twin *find_twin(const struct app *app, const struct http_req
     return NULL;
 }
 
+static void refuse_part(const struct http_request *request, struct http_reply *reply,
+                        const struct twin *twin, const char *part)
+{
+    http_problem(request, reply, PROBLEM_FORBIDDEN, "Your access does not cover %s of %s.", part,
+                 twin->vid);
+}
+
+static bool may_see_some(const struct http_request *request, struct http_reply *reply,
+                         const struct twin *twin, const char *part)
+{
+    if (query_sees_some(request->viewer, twin->vid, part))
+        return true;
+    refuse_part(request, reply, twin, part);
+    return false;
+}
+
 static bool may_see(const struct http_request *request, struct http_reply *reply,
                     const struct twin *twin, const char *part, const char *rest)
 {
     if (viewer_sees_part(request->viewer, twin->vid, part, rest, rest ? strlen(rest) : 0))
         return true;
-    http_problem(request, reply, PROBLEM_FORBIDDEN, "Your access does not cover %s of %s.", part,
-                 twin->vid);
+    refuse_part(request, reply, twin, part);
     return false;
 }
 
@@ -80,7 +95,7 @@ static void answer_part(const struct http_request *request, struct http_reply *r
     size_t place = store_enter(app->store);
     api_position(app, reply);
     const struct twin *twin = find_twin(app, request, reply);
-    if (twin && may_see(request, reply, twin, part_name(kind), NULL)) {
+    if (twin && may_see_some(request, reply, twin, part_name(kind))) {
         const struct part *part = twin->parts[kind];
         twin_write_part(&reply->body, twin, kind, request->viewer);
         snprintf(reply->etag, sizeof reply->etag, "\"%llu\"",

@@ -65,7 +65,7 @@ const char *http_header(const struct http_request *request, const char *name);
  * body out. It sets `reply->etag` all the same. */
 bool http_etag_known(const struct http_request *request, const char *etag);
 
-enum { HTTP_MAX_REPLY_HEADERS = 8, HTTP_MAX_REPLY_HEADER_BYTES = 4096, HTTP_ETAG_BYTES = 80 };
+enum { HTTP_MAX_REPLY_HEADERS = 8, HTTP_MAX_REPLY_HEADER_BYTES = 10 * 1024, HTTP_ETAG_BYTES = 80 };
 
 /* A body that is made while it is sent, for what is too large to be held at once, or is not known
  * yet. A member of something of the handler's. */

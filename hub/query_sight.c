@@ -15,8 +15,8 @@ struct vehicles {
 
 /* One thing that the query looks at: a part of the twin by its name. */
 struct wanted {
-    const char *path; /* as text */
-    const char *part;
+    char *path;       /* as text; `rest` stands behind, in the same block */
+    const char *part; /* a literal */
     struct slice rest;
     bool whole;      /* everything below `part` */
     bool denied;     /* by the denials, whatever the vehicle */
@@ -80,6 +80,8 @@ void query_sight_free(struct query_sight *sight)
 {
     if (!sight)
         return;
+    for (size_t i = 0; i < sight->wanted_count; i++)
+        free(sight->wanted[i].path);
     free(sight->vehicles);
     free(sight->vehicle_scopes);
     free(sight->wanted);
@@ -128,12 +130,27 @@ static bool scope_allows(const struct viewer_scope *scope, const struct wanted *
     return viewer_sees_part(&only, "", wanted->part, wanted->rest.at, wanted->rest.size);
 }
 
+/* Paths may go before the sight does: those of a group's filter. */
+static bool keep_names(struct wanted *wanted, const struct path *path)
+{
+    size_t size = strlen(path_text(path)) + 1;
+    wanted->path = malloc(size + wanted->rest.size);
+    if (!wanted->path)
+        return false;
+    memcpy(wanted->path, path_text(path), size);
+    if (!wanted->rest.at)
+        return true;
+    memcpy(wanted->path + size, wanted->rest.at, wanted->rest.size);
+    wanted->rest.at = wanted->path + size;
+    return true;
+}
+
 static bool add_wanted(struct query_sight *sight, const struct path *path, const char *part,
                        struct slice rest)
 {
     const struct viewer *viewer = sight->viewer;
     bool single = strcmp(part, "presence") == 0 || strcmp(part, "delta") == 0;
-    struct wanted wanted = {path_text(path), part, rest, !rest.at && !single, false, 0};
+    struct wanted wanted = {NULL, part, rest, !rest.at && !single, false, 0};
     wanted.denied = denials_cover(viewer, &wanted);
     for (size_t i = 0; i < viewer->scope_count && i < SCOPES_MAX; i++)
         if (scope_allows(&viewer->scopes[i], &wanted))
@@ -142,6 +159,8 @@ static bool add_wanted(struct query_sight *sight, const struct path *path, const
     if (!more)
         return false;
     sight->wanted = more;
+    if (!keep_names(&wanted, path))
+        return false;
     sight->wanted[sight->wanted_count++] = wanted;
     return true;
 }
@@ -212,4 +231,18 @@ enum sight query_sight_of(const struct query_sight *sight, const char *vid, cons
             return SIGHT_DENIED;
         }
     return SIGHT_SEEN;
+}
+
+bool query_sees_some(const struct viewer *viewer, const char *vid, const char *part)
+{
+    if (any_reaches(&viewer->deny, part, true))
+        return false;
+    for (size_t i = 0; i < viewer->scope_count; i++) {
+        const struct viewer_scope *scope = &viewer->scopes[i];
+        struct viewer one = {viewer->principal, scope, 1, {false, NULL, 0}};
+        if (viewer_sees_vehicle(&one, vid) &&
+            (!scope->allow.given || any_reaches(&scope->allow, part, false)))
+            return true;
+    }
+    return false;
 }

@@ -6,7 +6,7 @@
  * The viewer's patterns are judged against the query's paths once; what is left for each vehicle
  * is to compare its id with the vehicle patterns.
  *
- * Ownership: query_sight_free; borrows the viewer and the paths' texts.
+ * Ownership: query_sight_free; borrows the viewer, and keeps of a path what it needs.
  * Threads: once built, any number of threads.
  */
 #ifndef HUB_QUERY_SIGHT_H
@@ -25,5 +25,9 @@ void query_sight_free(struct query_sight *sight);
 bool query_sight_add(struct query_sight *sight, const struct path *path);
 /* Denied: it sees the vehicle, and *path, if not NULL, is the text of one it may not ask for. */
 enum sight query_sight_of(const struct query_sight *sight, const char *vid, const char **path);
+
+/* Whether the viewer may see anything below `state` or a part of the shadow of a vehicle: read as a
+ * whole, it then holds what may be seen. */
+bool query_sees_some(const struct viewer *viewer, const char *vid, const char *part);
 
 #endif
