@@ -8,6 +8,7 @@
 enum {
     CHUNK_VEHICLES = 512, /* in one stay in the store */
     BUCKETS = 32768,      /* more than three times as many as there may be paths */
+    EXAMPLE_TRIES = 64,   /* vehicles that are asked for examples */
 };
 
 #define LEAF_TABLE(X)                                                                              \
@@ -28,11 +29,17 @@ static const char *const leaf_names[LEAF_COUNT] = {
 #undef X
 };
 
+/* A name below another: a path. It is listed if it was ever a leaf. */
 struct known {
+    uint32_t number, parent; /* of the root's parent: 0 */
+    uint32_t name_count, name_bytes;
     unsigned types; /* a set of 1 << enum leaf */
+    unsigned tries; /* values that were taken for an example, or could have been */
     uint64_t vehicles;
     size_t example_count;
     char *examples[FIELD_EXAMPLES_MAX]; /* JSON */
+    size_t name_size;
+    const char *name; /* in the same block, behind the path */
     char path[];
 };
 
@@ -41,11 +48,8 @@ struct query_fields {
     const struct twin *twin; /* being looked at */
     bool sees_all;
     struct known **known;
-    size_t count;
-    uint16_t *buckets; /* a path's number and one; 0: free */
-    struct buf path;   /* on the way down */
-    size_t names;      /* in it */
-    size_t name_bytes;
+    uint32_t count;
+    uint16_t *buckets; /* a path's number; 0: free */
     struct buf scratch;
     bool truncated, failed;
 };
@@ -78,47 +82,85 @@ void query_fields_free(struct query_fields *fields)
     }
     free(fields->known);
     free(fields->buckets);
-    buf_done(&fields->path);
     buf_done(&fields->scratch);
     free(fields);
 }
 
-/* ---- one leaf ---- */
+/* ---- paths ---- */
 
-static size_t hash_of(const char *bytes, size_t size)
+static size_t hash_of(uint32_t parent, const char *name, size_t size)
 {
-    uint64_t hash = UINT64_C(14695981039346656037);
+    uint64_t hash = UINT64_C(14695981039346656037) ^ parent;
     for (size_t i = 0; i < size; i++)
-        hash = (hash ^ (unsigned char)bytes[i]) * UINT64_C(1099511628211);
+        hash = (hash ^ (unsigned char)name[i]) * UINT64_C(1099511628211);
     return (size_t)(hash ^ hash >> 32);
 }
 
-/* The path that stands in `path`; NULL where there is no room for one more, or no memory. */
-static struct known *known_here(struct query_fields *fields)
+/* NULL where no filter could name it, or there is no memory. */
+static struct known *make_known(struct query_fields *fields, const struct known *parent,
+                                const char *name, size_t size)
 {
-    const char *path = fields->path.data;
-    size_t size = fields->path.size_bytes;
+    struct buf *path = &fields->scratch;
+    uint32_t name_count = parent ? parent->name_count + 1 : 1;
+    size_t name_bytes = parent ? parent->name_bytes + size : size;
+    if (name_count > PATH_MAX_NAMES || name_bytes > PATH_MAX_BYTES)
+        return NULL;
+    buf_reset(path);
+    if (parent) {
+        buf_adds(path, parent->path);
+        buf_addc(path, '.');
+    }
+    path_write_name(path, name, size);
+    struct known *known =
+        path->failed ? NULL : calloc(1, sizeof *known + path->size_bytes + 1 + size);
+    if (!known) {
+        fields->failed = true;
+        return NULL;
+    }
+    memcpy(known->path, path->data, path->size_bytes);
+    char *copy = known->path + path->size_bytes + 1;
+    if (size > 0)
+        memcpy(copy, name, size);
+    known->name = copy;
+    known->name_size = size;
+    known->name_count = name_count;
+    known->name_bytes = (uint32_t)name_bytes;
+    known->parent = parent ? parent->number : 0;
+    fields->known[fields->count++] = known;
+    known->number = fields->count;
+    return known;
+}
+
+/* The name below `parent` (NULL: a root), made if it is new. NULL where it cannot be had. */
+static struct known *below(struct query_fields *fields, const struct known *parent,
+                           const char *name, size_t size)
+{
+    uint32_t above = parent ? parent->number : 0;
+    size_t i = hash_of(above, name, size);
     uint16_t number;
-    size_t i = hash_of(path, size);
     for (; (number = fields->buckets[i % BUCKETS]) != 0; i++) {
         struct known *known = fields->known[number - 1];
-        if (strncmp(known->path, path, size) == 0 && known->path[size] == '\0')
+        if (known->parent == above && known->name_size == size &&
+            (size == 0 || memcmp(known->name, name, size) == 0))
             return known;
     }
     if (fields->count == FLEET_FIELDS_MAX) {
         fields->truncated = true;
         return NULL;
     }
-    struct known *known = calloc(1, sizeof *known + size + 1);
-    if (!known) {
-        fields->failed = true;
-        return NULL;
-    }
-    memcpy(known->path, path, size);
-    fields->known[fields->count++] = known;
-    fields->buckets[i % BUCKETS] = (uint16_t)fields->count;
+    struct known *known = make_known(fields, parent, name, size);
+    if (known)
+        fields->buckets[i % BUCKETS] = (uint16_t)known->number;
     return known;
 }
+
+static struct known *belowz(struct query_fields *fields, const struct known *parent,
+                            const char *name)
+{
+    return below(fields, parent, name, strlen(name));
+}
+
+/* ---- one leaf ---- */
 
 static bool leaf_of(const struct value *value, enum leaf *leaf)
 {
@@ -159,54 +201,34 @@ static void add_example(struct query_fields *fields, struct known *known, const 
         known->examples[known->example_count++] = example;
 }
 
-static void add_leaf(struct query_fields *fields, const struct value *value)
+static void add_leaf(struct query_fields *fields, struct known *known, const struct value *value)
 {
     enum leaf leaf;
-    struct known *known;
-    if (fields->path.failed || !leaf_of(value, &leaf) || !(known = known_here(fields)))
+    if (!known || !leaf_of(value, &leaf))
         return;
     known->types |= 1u << leaf;
     known->vehicles++;
-    if (known->example_count < FIELD_EXAMPLES_MAX)
+    if (known->example_count < FIELD_EXAMPLES_MAX && known->tries < EXAMPLE_TRIES) {
+        known->tries++;
         add_example(fields, known, value);
+    }
 }
 
 /* ---- the way down ---- */
 
-/* Takes one more name into the path; false where no filter could have it. *mark goes to leave. */
-static bool enter(struct query_fields *fields, const char *name, size_t size, size_t *mark)
+static void add_value(struct query_fields *fields, struct known *known, struct doc_ref value)
 {
-    *mark = fields->path.size_bytes;
-    if (fields->names == PATH_MAX_NAMES || size > PATH_MAX_BYTES - fields->name_bytes)
-        return false;
-    if (fields->names++ > 0)
-        buf_addc(&fields->path, '.');
-    fields->name_bytes += size;
-    path_write_name(&fields->path, name, size);
-    return true;
-}
-
-static void leave(struct query_fields *fields, size_t size, size_t mark)
-{
-    fields->names--;
-    fields->name_bytes -= size;
-    fields->path.size_bytes = mark;
-}
-
-static void add_value(struct query_fields *fields, struct doc_ref value)
-{
-    size_t size, mark;
+    size_t size;
+    if (!known)
+        return;
     if (!doc_is(value, DOC_OBJECT)) {
         struct value leaf = value_of_doc(value);
-        add_leaf(fields, &leaf);
+        add_leaf(fields, known, &leaf);
         return;
     }
     for (struct doc_ref m = doc_first(value); doc_exists(m); m = doc_next(value, m)) {
         const char *name = doc_name(m, &size);
-        if (!enter(fields, name, size, &mark))
-            continue;
-        add_value(fields, m);
-        leave(fields, size, mark);
+        add_value(fields, below(fields, known, name, size), m);
     }
 }
 
@@ -220,46 +242,34 @@ static bool sees(const struct query_fields *fields, const char *part, const char
 static void add_members(struct query_fields *fields, const char *root, const char *part,
                         struct doc_ref object)
 {
-    size_t size, root_mark, mark;
-    enter(fields, root, strlen(root), &root_mark);
-    for (struct doc_ref m = doc_first(object); doc_exists(m); m = doc_next(object, m)) {
+    size_t size;
+    struct known *known = belowz(fields, NULL, root);
+    for (struct doc_ref m = doc_first(object); known && doc_exists(m); m = doc_next(object, m)) {
         const char *name = doc_name(m, &size);
-        if (!sees(fields, part, name, size) || !enter(fields, name, size, &mark))
-            continue;
-        add_value(fields, m);
-        leave(fields, size, mark);
+        if (sees(fields, part, name, size))
+            add_value(fields, below(fields, known, name, size), m);
     }
-    leave(fields, strlen(root), root_mark);
 }
 
 static void add_states(struct query_fields *fields)
 {
-    size_t root_mark, mark;
-    enter(fields, "state", strlen("state"), &root_mark);
-    for (size_t i = 0; i < fields->twin->state_count; i++) {
+    struct known *known = belowz(fields, NULL, "state");
+    for (size_t i = 0; known && i < fields->twin->state_count; i++) {
         const struct state *state = fields->twin->states[i];
         struct slice type = state_type(state);
-        if (!sees(fields, "state", type.at, type.size) || !enter(fields, type.at, type.size, &mark))
-            continue;
-        add_value(fields, doc_root(state->data));
-        leave(fields, type.size, mark);
+        if (sees(fields, "state", type.at, type.size))
+            add_value(fields, below(fields, known, type.at, type.size), doc_root(state->data));
     }
-    leave(fields, strlen("state"), root_mark);
 }
 
 /* What every twin has, `root` or `root.name`. */
 static void add_fixed(struct query_fields *fields, const char *root, const char *name,
                       struct value value)
 {
-    size_t root_mark, mark;
-    enter(fields, root, strlen(root), &root_mark);
-    if (!name) {
-        add_leaf(fields, &value);
-    } else if (enter(fields, name, strlen(name), &mark)) {
-        add_leaf(fields, &value);
-        leave(fields, strlen(name), mark);
-    }
-    leave(fields, strlen(root), root_mark);
+    struct known *known = belowz(fields, NULL, root);
+    if (known && name)
+        known = belowz(fields, known, name);
+    add_leaf(fields, known, &value);
 }
 
 static struct value value_of_text(const char *text)
@@ -273,7 +283,6 @@ static void take(void *closure, uint32_t index, const struct twin *twin)
     const struct presence *presence = &twin->presence;
     (void)index;
     fields->twin = twin;
-    fields->path.size_bytes = 0;
     add_fixed(fields, "vid", NULL, value_of_text(twin->vid));
     add_fixed(fields, "region", NULL, value_of_text(fields->query->region));
     if (sees(fields, "presence", NULL, 0)) {
@@ -307,7 +316,7 @@ enum query_status query_fields_run(struct query_fields *fields, struct store *st
         if (status != QUERY_OK)
             return status;
     }
-    return fields->failed || fields->path.failed ? QUERY_NO_MEMORY : QUERY_OK;
+    return fields->failed ? QUERY_NO_MEMORY : QUERY_OK;
 }
 
 /* ---- the answer ---- */
@@ -345,9 +354,13 @@ void query_fields_write(struct query_fields *fields, struct buf *out)
     if (fields->count > 1)
         qsort(fields->known, fields->count, sizeof(struct known *), by_path);
     buf_adds(out, "{\"fields\":[");
+    bool first = true;
     for (size_t i = 0; i < fields->count; i++) {
-        buf_adds(out, i > 0 ? "," : "");
+        if (!fields->known[i]->types)
+            continue;
+        buf_adds(out, first ? "" : ",");
         write_known(out, fields->known[i]);
+        first = false;
     }
     buf_addc(out, ']');
     if (fields->truncated)

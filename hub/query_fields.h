@@ -15,7 +15,7 @@
 #include "hub/query.h"
 
 enum {
-    FLEET_FIELDS_MAX = 10000,
+    FLEET_FIELDS_MAX = 10000, /* paths, those on the way to a leaf too */
     FIELD_EXAMPLES_MAX = 3,
     FIELD_EXAMPLE_MAX_BYTES = 128, /* as JSON; a longer value is no example */
 };

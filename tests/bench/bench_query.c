@@ -249,6 +249,10 @@ static uint64_t stats(struct store *store, const char *group_by, const char *ask
     open_query(&query, &viewer_all, NULL, NULL);
     if (!stats_spec_init(&spec, group_by, asked, &parameter, &error))
         die(parameter, error.detail);
+    for (size_t i = 0; i < spec.key_count; i++)
+        query_looks_at(&query, spec.keys[i]);
+    for (size_t i = 0; i < spec.column_count; i++)
+        query_looks_at(&query, spec.columns[i].path);
     struct query_stats *sums = query_stats_new(&spec, &query);
     if (!sums || query_stats_run(sums, store, &denial) != STATS_OK)
         die("stats", "refused");
