@@ -6,6 +6,7 @@
  *
  * Prints the messages and the seconds it took.
  */
+#include <limits.h>
 #include <nats/nats.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -38,7 +39,11 @@ int main(int argc, char **argv)
     jsStreamInfo *info = NULL;
     jsSubOptions options;
     jsErrCode code;
-    if (argc != 4 || natsConnection_ConnectTo(&nc, argv[1]) != NATS_OK ||
+    natsOptions *connect = NULL;
+    if (argc != 4 || natsOptions_Create(&connect) != NATS_OK ||
+        natsOptions_SetURL(connect, argv[1]) != NATS_OK ||
+        natsOptions_SetMaxPendingMsgs(connect, INT_MAX) != NATS_OK ||
+        natsConnection_Connect(&nc, connect) != NATS_OK ||
         natsConnection_JetStream(&js, nc, NULL) != NATS_OK ||
         js_GetStreamInfo(&info, js, argv[2], NULL, &code) != NATS_OK) {
         fprintf(stderr, "usage: bench_consume URL STREAM SUBJECT (and the stream is there)\n");
@@ -51,7 +56,6 @@ int main(int argc, char **argv)
     double began_s = now_s();
     if (js_Subscribe(&sub, js, argv[3], count, NULL, NULL, &options, &code) != NATS_OK)
         return 1;
-    natsSubscription_SetPendingLimits(sub, -1, -1);
     while (atomic_load(&counted) < messages && now_s() - began_s < MAX_MS / 1000)
         nats_Sleep(1);
     double took_s = now_s() - began_s;
@@ -61,5 +65,6 @@ int main(int argc, char **argv)
     jsStreamInfo_Destroy(info);
     jsCtx_Destroy(js);
     natsConnection_Destroy(nc);
+    natsOptions_Destroy(connect);
     return atomic_load(&counted) < messages;
 }
