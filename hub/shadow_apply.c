@@ -102,8 +102,12 @@ bool shadow_apply(struct shadow_lane *lane, const struct shadow_value *value)
         observe_convergence(value, old, twin);
     }
     hear(lane, value, old, twin);
+    /* What the mark vouches for is in the vehicle's entry already, and changes nothing of it. */
+    bool kept = !value->news && vehicle->last_kv_seq > 0 && vehicle->persisted == vehicle->changed;
     store_hear(vehicle, STREAM_SHADOW, value->revision);
     store_put(store, vehicle, twin);
+    if (kept)
+        vehicle->persisted = vehicle->changed;
     store_retire(store, old_part);
     store_retire(store, old_delta);
     twin = NULL;
