@@ -6,14 +6,13 @@
  *
  * Prints the messages and the seconds it took.
  */
-#include <limits.h>
 #include <nats/nats.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <time.h>
 
-enum { MAX_MS = 120000 };
+enum { MAX_MS = 120000, PENDING_MAX = 10000000 };
 
 static _Atomic uint64_t counted;
 
@@ -42,7 +41,7 @@ int main(int argc, char **argv)
     natsOptions *connect = NULL;
     if (argc != 4 || natsOptions_Create(&connect) != NATS_OK ||
         natsOptions_SetURL(connect, argv[1]) != NATS_OK ||
-        natsOptions_SetMaxPendingMsgs(connect, INT_MAX) != NATS_OK ||
+        natsOptions_SetMaxPendingMsgs(connect, PENDING_MAX) != NATS_OK ||
         natsConnection_Connect(&nc, connect) != NATS_OK ||
         natsConnection_JetStream(&js, nc, NULL) != NATS_OK ||
         js_GetStreamInfo(&info, js, argv[2], NULL, &code) != NATS_OK) {

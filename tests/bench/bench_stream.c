@@ -16,7 +16,6 @@
 #include "hub/streams.h"
 
 #include <inttypes.h>
-#include <limits.h>
 #include <nats/nats.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -24,7 +23,13 @@
 #include <string.h>
 #include <sys/resource.h>
 
-enum { RUNS_MAX = 31, RUN_MAX_MS = 120000, MESSAGE_BYTES = 512, CONNECT_MAX_MS = 10000 };
+enum {
+    PENDING_MAX = 10000000,
+    RUNS_MAX = 31,
+    RUN_MAX_MS = 120000,
+    MESSAGE_BYTES = 512,
+    CONNECT_MAX_MS = 10000
+};
 
 static double cpu_s(void)
 {
@@ -142,7 +147,7 @@ static bool connect_unbounded(natsConnection **nc, const char *url)
     natsOptions *options = NULL;
     bool good = natsOptions_Create(&options) == NATS_OK &&
                 natsOptions_SetURL(options, url) == NATS_OK &&
-                natsOptions_SetMaxPendingMsgs(options, INT_MAX) == NATS_OK &&
+                natsOptions_SetMaxPendingMsgs(options, PENDING_MAX) == NATS_OK &&
                 natsConnection_Connect(nc, options) == NATS_OK;
     natsOptions_Destroy(options);
     return good;
