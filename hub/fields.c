@@ -16,8 +16,10 @@ struct field {
 
 struct fields {
     size_t count;
-    struct path *paths[FIELDS_MAX];
-    struct slice labels[FIELDS_MAX];
+    struct asked {
+        struct path *path;
+        struct slice label;
+    } * asked;
     char *text; /* what labels point into */
     uint32_t tree_size, tree_room;
     struct field *tree; /* names point into paths; [0] is the root */
@@ -91,8 +93,7 @@ static bool read_paths(struct fields *fields, size_t size, struct text_error *er
         struct path *path = path_next(PATH_OF_TWIN, fields->text, size, &at, error);
         if (!path)
             return false;
-        fields->labels[fields->count] = trimmed(fields->text, from, at);
-        fields->paths[fields->count++] = path;
+        fields->asked[fields->count++] = (struct asked){path, trimmed(fields->text, from, at)};
         if (!add_to_tree(fields, path)) {
             snprintf(error->detail, sizeof error->detail, "out of memory");
             return false;
@@ -103,7 +104,7 @@ static bool read_paths(struct fields *fields, size_t size, struct text_error *er
 
 struct fields *fields_compile(const char *text, size_t size, struct text_error *error)
 {
-    enum { FIRST_ROOM = 16 };
+    enum { FIRST_ROOM = 4 }; /* a live query keeps its fields for as long as it is open */
     struct fields *fields = NULL;
     *error = (struct text_error){.offset = 0};
     if (size > FIELDS_MAX_BYTES) {
@@ -114,11 +115,15 @@ struct fields *fields_compile(const char *text, size_t size, struct text_error *
     fields = calloc(1, sizeof *fields);
     if (!fields)
         return NULL;
+    size_t most = 1;
+    for (size_t i = 0; i < size && most < FIELDS_MAX; i++)
+        most += text[i] == ',';
+    fields->asked = calloc(most, sizeof *fields->asked);
     fields->text = malloc(size + 1);
     fields->tree = calloc(FIRST_ROOM, sizeof *fields->tree);
     fields->tree_room = FIRST_ROOM;
     fields->tree_size = 1;
-    if (fields->text && fields->tree) {
+    if (fields->asked && fields->text && fields->tree) {
         memcpy(fields->text, text, size);
         fields->text[size] = '\0';
         if (read_paths(fields, size, error))
@@ -133,7 +138,8 @@ void fields_free(struct fields *fields)
     if (!fields)
         return;
     for (size_t i = 0; i < fields->count; i++)
-        path_free(fields->paths[i]);
+        path_free(fields->asked[i].path);
+    free(fields->asked);
     free(fields->tree);
     free(fields->text);
     free(fields);
@@ -329,7 +335,7 @@ size_t fields_count(const struct fields *fields)
 
 struct slice fields_label(const struct fields *fields, size_t i)
 {
-    return fields->labels[i];
+    return fields->asked[i].label;
 }
 
 static bool sees_path(const struct path *path, const struct twin *twin, const struct viewer *viewer)
@@ -349,9 +355,10 @@ struct value fields_value(const struct fields *fields, size_t i, const struct tw
                           const struct twin_view *view)
 {
     struct subject_of_query subject = {twin, view->region, NULL};
-    if (!viewer_sees_everything(view->viewer) && !sees_path(fields->paths[i], twin, view->viewer))
+    if (!viewer_sees_everything(view->viewer) &&
+        !sees_path(fields->asked[i].path, twin, view->viewer))
         return (struct value){.type = VALUE_MISSING};
-    return path_value(fields->paths[i], &subject);
+    return path_value(fields->asked[i].path, &subject);
 }
 
 void fields_write_scalar(struct buf *out, const struct value *value)
@@ -390,7 +397,7 @@ void fields_write_scalar(struct buf *out, const struct value *value)
 void fields_write_value(struct buf *out, const struct fields *fields, size_t i,
                         const struct twin *twin, const struct twin_view *view)
 {
-    const struct path *path = fields->paths[i];
+    const struct path *path = fields->asked[i].path;
     struct value value = fields_value(fields, i, twin, view);
     if (value.type == VALUE_MISSING)
         return;

@@ -439,6 +439,7 @@ static void finish_stream(struct exchange *x)
     struct http_reply *reply = &x->reply;
     x->packed = accept_gzip(x->head.accept_encoding) && compressible(reply->content_type);
     x->waits = reply->stream->waits;
+    x->written_to = UINTPTR_MAX; /* by the library, for the request */
     x->pump = http_pump_new(reply, x->packed);
     if (x->pump)
         return;

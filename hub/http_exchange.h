@@ -66,6 +66,7 @@ struct exchange {
     bool packed;            /* the reply's body is gzip */
     struct http_pump *pump; /* sends the body in pieces; NULL: it is whole */
     bool waits;             /* with pauses */
+    uintptr_t written_to;   /* of the buffer for it, since its last pause */
     bool no_memory;         /* not even for a problem: `reply` is void */
     char sent_etag[HTTP_SENT_ETAG_BYTES];
 

@@ -4,10 +4,12 @@
 
 #include <string.h>
 #include <strings.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 enum {
     STREAM_BLOCK_BYTES = 32 * 1024,
-    WAITING_BLOCK_BYTES = 1024, /* kept for as long as the stream is open */
+    WAITING_BLOCK_BYTES = 64, /* kept for as long as the stream is open; HTTP/1.0 alone uses it */
 };
 
 /* On every reply. There is nothing in an API that a browser should run, frame or guess at. */
@@ -74,14 +76,31 @@ static void resume(void *closure)
     MHD_resume_connection(x->connection);
 }
 
+/* A body that waits may wait for hours, ten thousand of them at once: the whole pages of the buffer
+ * that it was offered, which holds nothing, are given back to the system. They come again, empty,
+ * when they are written to; so where none of them was written to they need not be given back. */
+static void give_back(struct exchange *x, char *out, size_t room)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t at = (uintptr_t)out, first = (at + page - 1) / page * page;
+    uintptr_t end = (at + room) / page * page;
+    if (end > first && x->written_to > first)
+        madvise(out + (first - at), end - first, MADV_DONTNEED);
+    x->written_to = 0;
+}
+
 static ssize_t read_pump(void *closure, uint64_t at, char *out, size_t room)
 {
     struct exchange *x = closure;
     (void)at;
     ssize_t size = http_pump_read(x->pump, out, room);
-    if (size > 0)
+    if (size > 0) {
+        uintptr_t end = (uintptr_t)out + (size_t)size;
+        x->written_to = end > x->written_to ? end : x->written_to;
         return size;
+    }
     if (size == PUMP_WAIT) {
+        give_back(x, out, room);
         /* Suspended first: from the parking on, any thread may resume it. */
         MHD_suspend_connection(x->connection);
         if (!http_pump_park(x->pump, resume, x))
