@@ -125,8 +125,9 @@ enum live_label { LIVE_ENTER, LIVE_UPDATE, LIVE_LEAVE, LIVE_READY, LIVE_RESET, L
     X(201)                                                                                         \
     X(202)                                                                                         \
     X(204)                                                                                         \
-    X(304) X(400) X(401) X(403) X(404) X(405) X(406) X(409) X(410) X(412) X(413) X(415) X(422)     \
-        X(429) X(431) X(500) X(503) X(504)
+    X(304)                                                                                         \
+    X(400) X(401) X(403) X(404) X(405) X(406) X(409) X(410) X(412) X(413) X(415) X(422) X(429)     \
+        X(431) X(500) X(503) X(504)
 
 enum { METRICS_MAX_ROUTES = 128 };
 
