@@ -26,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum {
@@ -37,6 +38,7 @@ enum {
     HTTP_SCAN_WORKERS = 2,
     HTTP_NATS_WORKERS = 8, /* each waits for the broker most of its time */
     HTTP_QUEUE_MAX = 256,
+    OTHER_FILES = 128, /* open, beside those of HTTP connections */
     HTTP_STOP_MS = 2000,
     LIVE_REST_SHARE = 16,    /* one in so many connections is kept from live queries */
     REGISTRY_WAIT_MS = 1000, /* the archive's, for TWIN_LAST to be read */
@@ -285,9 +287,24 @@ static bool check_database(struct hub *hub)
     return status == MIGRATE_OK || hub->database_running;
 }
 
+/* As many as the system lets it: the usual soft limit of 1,024 is kept for programs that use
+ * select(). */
+static void raise_open_files(const struct config *config)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+        return;
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+    if (files.rlim_max < (rlim_t)config->http.limits.connections + OTHER_FILES)
+        log_warn("hub.few_open_files", "limit", LOG_INT(files.rlim_max), "detail",
+                 "less than http.limits.connections needs; raise the hard limit (LimitNOFILE)");
+}
+
 static bool start_http(struct hub *hub)
 {
     const struct config *config = hub->app.config;
+    raise_open_files(config);
     char error[256];
     struct http_options options = {
         .listen = config->http.listen,
