@@ -61,7 +61,7 @@ bool query_selects(const struct query *query, const struct twin *twin);
  * store_enter. */
 typedef void query_visit(void *closure, uint32_t index, const struct twin *twin);
 struct query_denial {
-    const char *path;
+    const char *path; /* the query's */
     char vid[TOKEN_MAX_BYTES + 1];
 };
 enum query_status query_scan(const struct query *query, const struct store *store, uint32_t from,
