@@ -190,6 +190,7 @@ static void add_example(struct query_fields *fields, struct known *known, const 
         return;
     buf_reset(json);
     fields_write_scalar(json, value);
+    fields->failed = fields->failed || json->failed;
     if (json->failed || json->size_bytes > FIELD_EXAMPLE_MAX_BYTES)
         return;
     for (size_t i = 0; i < known->example_count; i++)
@@ -199,6 +200,8 @@ static void add_example(struct query_fields *fields, struct known *known, const 
     char *example = strndup(json->data, json->size_bytes);
     if (example)
         known->examples[known->example_count++] = example;
+    else
+        fields->failed = true;
 }
 
 static void add_leaf(struct query_fields *fields, struct known *known, const struct value *value)

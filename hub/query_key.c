@@ -47,6 +47,18 @@ static void add_decimal(struct buf *out, int64_t mantissa, int64_t exponent)
     add_int(out, mantissa ? (uint64_t)exponent : 0);
 }
 
+/* Behind the `e`; beyond what matters to any double it is cut. */
+static int64_t read_exponent(const char *at, const char *end)
+{
+    enum { EXPONENT_CUT = 1000000 };
+    bool negative = at < end && *at == '-';
+    int64_t exponent = 0;
+    for (; at < end; at++)
+        if (*at >= '0' && *at <= '9' && exponent < EXPONENT_CUT)
+            exponent = exponent * 10 + (*at - '0');
+    return negative ? -exponent : exponent;
+}
+
 /* A number that came as more digits than a decimal holds; where that is because of its zeros it
  * becomes the decimal that it is. */
 static void add_digits(struct buf *out, struct slice text)
@@ -70,7 +82,7 @@ static void add_digits(struct buf *out, struct slice text)
             buf_addc(&digits, text.at[i]);
     }
     if (i < text.size)
-        exponent += strtol(text.at + i + 1, NULL, 10); /* a number's end is no digit */
+        exponent += read_exponent(text.at + i + 1, text.at + text.size);
     while (digits.size_bytes > sign && digits.data[digits.size_bytes - 1] == '0') {
         digits.size_bytes--;
         exponent++;

@@ -348,6 +348,10 @@ static void write_group(struct query_stats *stats, struct group *group, struct b
 
 void query_stats_write(struct query_stats *stats, struct buf *out)
 {
+    if (stats->status != STATS_OK) {
+        out->failed = true;
+        return;
+    }
     if (stats->group_count > 1)
         qsort_r(stats->groups, stats->group_count, sizeof *stats->groups, compare_groups, stats);
     buf_adds(out, "{\"groups\":[");

@@ -71,7 +71,7 @@ enum stats_status { STATS_OK, STATS_DENIED, STATS_TOO_MANY, STATS_NO_MEMORY };
 /* Looks at the whole fleet, some thousand vehicles at a time in a stay of their own. */
 enum stats_status query_stats_run(struct query_stats *stats, struct store *store,
                                   struct query_denial *denial);
-/* Appends the JSON answer. */
+/* Appends the JSON answer; after a run that was well. */
 void query_stats_write(struct query_stats *stats, struct buf *out);
 
 #endif
