@@ -120,14 +120,11 @@ enum kind_label {
 enum peer_label { PEER_NATS, PEER_POSTGRES, PEER_LABELS };
 enum live_label { LIVE_ENTER, LIVE_UPDATE, LIVE_LEAVE, LIVE_READY, LIVE_RESET, LIVE_LABELS };
 
-#define STATUS_TABLE(X)                                                                            \
-    X(200)                                                                                         \
-    X(201)                                                                                         \
-    X(202)                                                                                         \
-    X(204)                                                                                         \
-    X(304)                                                                                         \
-    X(400) X(401) X(403) X(404) X(405) X(406) X(409) X(410) X(412) X(413) X(415) X(422) X(429)     \
-        X(431) X(500) X(503) X(504)
+/* clang-format off */
+#define STATUS_TABLE(X) \
+    X(200) X(201) X(202) X(204) X(304) X(400) X(401) X(403) X(404) X(405) X(406) X(409) \
+    X(410) X(412) X(413) X(415) X(422) X(429) X(431) X(500) X(503) X(504)
+/* clang-format on */
 
 enum { METRICS_MAX_ROUTES = 128 };
 
