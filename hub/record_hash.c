@@ -6,20 +6,43 @@
 
 enum { LEAF_PREFIX = 0x00 };
 
-static const EVP_MD *sha256;
+/* One context a thread, with the algorithm found: looking it up, and making a context, both cost
+ * more than hashing a node of the tree does. */
+static pthread_key_t context_key;
+static EVP_MD *sha256;
 
-/* Looking an algorithm up costs more than hashing a record does. */
+static void context_free(void *context)
+{
+    EVP_MD_CTX_free(context);
+}
+
 static void sha256_find(void)
 {
     sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+    if (!sha256 || pthread_key_create(&context_key, context_free) != 0)
+        abort();
+}
+
+static EVP_MD_CTX *context_get(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, sha256_find);
+    EVP_MD_CTX *context = pthread_getspecific(context_key);
+    if (context)
+        return context;
+    context = EVP_MD_CTX_new();
+    if (!context || !EVP_DigestInit_ex(context, sha256, NULL) ||
+        pthread_setspecific(context_key, context) != 0)
+        abort();
+    return context;
 }
 
 void record_sha256(const void *bytes, size_t size, uint8_t hash[RECORD_HASH_BYTES])
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, sha256_find);
+    EVP_MD_CTX *context = context_get();
     /* Fails only without memory or without the algorithm: a record without its hash must not be. */
-    if (!sha256 || !EVP_Digest(bytes, size, hash, NULL, sha256, NULL))
+    if (!EVP_DigestInit_ex(context, NULL, NULL) || !EVP_DigestUpdate(context, bytes, size) ||
+        !EVP_DigestFinal_ex(context, hash, NULL))
         abort();
 }
 
