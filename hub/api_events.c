@@ -31,6 +31,8 @@ static void answer_failure(const struct http_request *request, struct http_reply
 static bool read_vid(const struct http_request *request, struct http_reply *reply,
                      struct archive_query *query)
 {
+    if (query->vid) /* of the path */
+        return true;
     query->vid = http_query(request, "vid");
     if (!query->vid || vid_valid(query->vid, strlen(query->vid)))
         return true;
@@ -139,10 +141,12 @@ static void write_token(const struct http_request *request, struct http_reply *r
 
 /* ---- handlers ---- */
 
-void api_events(const struct http_request *request, struct http_reply *reply)
+/* `vid` NULL: of all vehicles, unless the request says otherwise. */
+static void answer_list(const struct http_request *request, struct http_reply *reply,
+                        const char *vid)
 {
     const struct app *app = request->app;
-    struct archive_query query = {.viewer = request->viewer};
+    struct archive_query query = {.viewer = request->viewer, .vid = vid};
     struct archive_page page;
     struct archive_error error = {""};
     struct buf scope = BUF_INIT;
@@ -169,6 +173,52 @@ void api_events(const struct http_request *request, struct http_reply *reply)
     buf_addc(&reply->body, '}');
 out:
     buf_done(&scope);
+}
+
+void api_events(const struct http_request *request, struct http_reply *reply)
+{
+    answer_list(request, reply, NULL);
+}
+
+/* Whether there is a vehicle of that name, as far as the viewer may know: among the twins, or in
+ * the record, which remembers the retired too. */
+static bool knows_vehicle(const struct http_request *request, const char *vid,
+                          enum archive_status *status, struct archive_error *error)
+{
+    const struct app *app = request->app;
+    struct archive_query query = {.viewer = request->viewer,
+                                  .vid = vid,
+                                  .start_ns = TIMESTAMP_NONE,
+                                  .end_ns = TIMESTAMP_NONE,
+                                  .limit = 1};
+    struct archive_page page = {0};
+    struct buf found = BUF_INIT;
+    *status = ARCHIVE_OK;
+    if (!viewer_sees_vehicle(request->viewer, vid))
+        return false;
+    size_t place = store_enter(app->store);
+    bool known = twin_visible(store_find(app->store, vid));
+    store_leave(app->store, place);
+    if (known)
+        return true;
+    *status = archive_list(app->archive, &query, &found, &page, error);
+    buf_done(&found);
+    return page.count > 0;
+}
+
+void api_timeline(const struct http_request *request, struct http_reply *reply)
+{
+    const char *vid = request->path_param[0];
+    struct archive_error error = {""};
+    enum archive_status status = ARCHIVE_OK;
+    bool valid = vid_valid(vid, strlen(vid));
+    if (valid && knows_vehicle(request, vid, &status, &error))
+        answer_list(request, reply, vid);
+    else if (status != ARCHIVE_OK)
+        answer_failure(request, reply, status, &error);
+    else
+        http_problem(request, reply, PROBLEM_UNKNOWN_VEHICLE,
+                     "No vehicle %s is known here, and none is on record.", vid);
 }
 
 void api_event(const struct http_request *request, struct http_reply *reply)

@@ -36,6 +36,8 @@ const struct http_route routes[] = {
      API_HISTORY_QUERY},
     {"GET", "/v1/vehicles/{vid}/desired/history", api_desired_history,
      ROUTE_NATS | ROUTE_POSITION, ""},
+    {"GET", "/v1/vehicles/{vid}/timeline", api_timeline, ROUTE_BLOCKING | RECORD,
+     API_TIMELINE_QUERY},
     {"GET", "/v1/vehicles/{vid}/state/{type}", api_vehicle_state, ROUTE_POSITION, ""},
 
     {"GET", "/v1/fleet/stats", api_fleet_stats, ROUTE_SCAN | ROUTE_POSITION, "filter group_by stats"},

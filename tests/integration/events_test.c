@@ -36,14 +36,16 @@ static int group_setup(void **state)
     record_help_stop();
     app.config = &help.config;
     app.archive = archive_reader_new(help.postgres.dsn, CONNECTIONS);
+    app.store = store_new();
     parser = doc_parser_new();
-    return app.archive && parser ? 0 : -1;
+    return app.archive && app.store && parser ? 0 : -1;
 }
 
 static int group_teardown(void **state)
 {
     doc_parser_free(parser);
     archive_reader_free(app.archive);
+    store_free(app.store);
     record_help_teardown(state);
     record_help_servers_done(state);
     return 0;
@@ -296,6 +298,50 @@ static void records_of_hidden_vehicles_are_not_there(void **state)
     assert_int_equal(seen, 5);
 }
 
+static struct doc_ref timeline(const char *vid, const struct viewer *viewer)
+{
+    struct http_request request = {.app = &app,
+                                   .path = "/v1/vehicles/x/timeline",
+                                   .path_param = {vid},
+                                   .request_id = "r",
+                                   .viewer = viewer,
+                                   .principal = "local"};
+    struct doc_ref root;
+    struct doc_limits limits = {.max_bytes = DOC_MAX_BYTES, .max_depth = 40};
+    buf_done(&reply.body);
+    buf_done(&reply.headers);
+    reply = (struct http_reply){.status = 200};
+    api_timeline(&request, &reply);
+    assert_int_equal(doc_parse(parser, reply.body.data, reply.body.size_bytes, limits, &root),
+                     DOC_OK);
+    return root;
+}
+
+static void timeline_has_every_kind_of_one_vehicle(void **state)
+{
+    (void)state;
+    struct doc_ref root = timeline("V3", &viewer_all);
+    assert_int_equal(count_of(root), 2);
+    assert_non_null(strstr(buf_cstr(&reply.body), "\"kind\":\"rejected\""));
+    assert_non_null(strstr(buf_cstr(&reply.body), "\"kind\":\"event\""));
+    assert_int_equal(count_of(timeline("V2", &viewer_all)), 3);
+}
+
+static void timeline_of_an_unknown_or_hidden_vehicle_is_a_404(void **state)
+{
+    (void)state;
+    static const char *const patterns[] = {"V2"}, *const strangers[] = {"V9", "a b", "", "V*"};
+    const struct viewer_scope scope = {.vehicles = {true, patterns, 1}};
+    const struct viewer viewer = {.principal = "local", .scopes = &scope, .scope_count = 1};
+    for (size_t i = 0; i < sizeof strangers / sizeof *strangers; i++) {
+        timeline(strangers[i], &viewer_all);
+        assert_int_equal(reply.status, 404);
+    }
+    timeline("V1", &viewer);
+    assert_int_equal(reply.status, 404);
+    assert_int_equal(count_of(timeline("V2", &viewer)), 3);
+}
+
 static void get_one(const char *id)
 {
     struct http_request request = {.app = &app,
@@ -361,6 +407,8 @@ int main(int argc, char **argv)
         TEST(page_token_is_bound_to_filter_order_and_principal),
         TEST(parameters_that_make_no_sense_are_a_400),
         TEST(records_of_hidden_vehicles_are_not_there),
+        TEST(timeline_has_every_kind_of_one_vehicle),
+        TEST(timeline_of_an_unknown_or_hidden_vehicle_is_a_404),
         TEST(event_is_found_by_its_id),
         TEST(events_without_the_database_are_a_503_and_come_back),
     };

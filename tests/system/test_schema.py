@@ -470,6 +470,13 @@ class Answers(StackCase):
         record = "/v1/events/" + page["events"][0]["id"]
         self.tagged(record)
         self.ask("GET", "/v1/events/" + "0" * 32, 404)
+        timeline = "/v1/vehicles/COPTER-01/timeline"
+        self.assertIn("next_page_token", self.ask("GET", timeline + "?page_size=1", 200).json())
+        for bad in ("vid=COPTER-01", "kind=gossip", "type=", "start_time=x", "end_time=x", "order_by=vid",
+                    "page_size=x", "page_token=x"):
+            self.ask("GET", f"{timeline}?{bad}", 400)
+        self.ask("GET", "/v1/vehicles/NOBODY/timeline", 404)
+        self.waits(timeline)
         self.waits("/v1/events?page_size=1")
         self.waits(record)
 
@@ -485,6 +492,7 @@ class Answers(StackCase):
         self.hub.wait_ready("degraded")
         self.ask("GET", "/readyz", 200)
         self.ask("GET", "/v1/events", 503)
+        self.ask("GET", "/v1/vehicles/NEW-01/timeline", 503)
         self.ask("GET", "/v1/events/" + "0" * 32, 503)
         self.stack.nats.stop()
         self.hub.wait_ready("unready")
