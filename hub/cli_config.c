@@ -43,7 +43,10 @@ int cli_config_check(const struct cli_args *args)
     /* What is wrong is what this command was asked for: it goes to standard output. */
     bool good = load(args, NULL, &config, &text) == 0;
     if (good) {
+        good = config_check_files(&config, &text);
         config_done(&config);
+    }
+    if (good) {
         buf_reset(&text);
         buf_addf(&text, "%s: ok\n", args->file ? args->file : "configuration");
     }

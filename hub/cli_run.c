@@ -31,6 +31,7 @@ static int open_stop_fd(void)
 int cli_run(const struct cli_args *args)
 {
     struct config config;
+    struct buf errors = BUF_INIT;
     int exit_code = CLI_FAILED, stop_fd = -1;
     if (!cli_load(args, NULL, &config))
         return CLI_FAILED;
@@ -40,6 +41,10 @@ int cli_run(const struct cli_args *args)
               "version.\nWith `auth.mode: off` (or FLEETHUB_AUTH=off) and http.listen on a "
               "loopback address the hub runs without access control.\n",
               stderr);
+        goto out;
+    }
+    if (!config_check_files(&config, &errors)) {
+        fputs(buf_cstr(&errors), stderr);
         goto out;
     }
     stop_fd = open_stop_fd();
@@ -54,6 +59,7 @@ int cli_run(const struct cli_args *args)
 out:
     if (stop_fd >= 0)
         close(stop_fd);
+    buf_done(&errors);
     config_done(&config);
     return exit_code;
 }

@@ -124,6 +124,9 @@ struct config_request {
  * (`environment NAME: text`, `flag --name: text`). What is sensible in itself is checked here;
  * whether a file that is named can be read is found out by who reads it. */
 int config_load(const struct config_request *request, struct config *config, struct buf *errors);
+/* Whether the files that it names say what they should, as far as that is a matter of the
+ * configuration alone: a line for each that does not, as above, and false. */
+bool config_check_files(const struct config *config, struct buf *errors);
 /* Frees what a loaded or zeroed config owns. */
 void config_done(struct config *config);
 

@@ -1,7 +1,7 @@
 /* Judging texts of the configuration: addresses, URLs, tokens, types. */
 #include "hub/config_key.h"
 #include "hub/utf8.h"
-#include "twin/envelope.h"
+#include "twin/command_params.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -9,12 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
-enum { PORT_MAX = 65535, PORT_MAX_DIGITS = 5, HOST_MAX_BYTES = 255, TYPE_MAX_TOKENS = 4 };
-
-/* What steers a vehicle: no network is ever part of a control loop (contract §2). */
-static const char *const steering[] = {"manual", "rc", "velocity", "attitude", "motor", "actuator"};
+enum { PORT_MAX = 65535, PORT_MAX_DIGITS = 5, HOST_MAX_BYTES = 255 };
 
 static bool refuse(char why[CONFIG_WHY_BYTES], const char *reason)
 {
@@ -53,30 +49,21 @@ bool config_check_token(const char *text, char why[CONFIG_WHY_BYTES])
 
 bool config_check_command_type(const char *text, char why[CONFIG_WHY_BYTES])
 {
-    const char *at = text;
-    for (int tokens = 1;; tokens++) {
-        size_t size = token_size(at);
-        if (size == 0 || size > TOKEN_MAX_BYTES || tokens > TYPE_MAX_TOKENS ||
-            (at[size] != '.' && at[size] != '\0')) {
-            snprintf(why, CONFIG_WHY_BYTES,
-                     "`%.64s` is no command type: one to four tokens of letters, digits, `_`, `-`",
-                     text);
-            return false;
-        }
-        if (at[size] == '\0')
-            break;
-        at += size + 1;
-    }
-    for (size_t i = 0; i < sizeof steering / sizeof *steering; i++) {
-        if (strncasecmp(text, steering[i], strlen(steering[i])) != 0)
-            continue;
+    struct slice type = {text, strlen(text)};
+    const char *family = command_type_steers(type);
+    if (!command_type_is_well_formed(type)) {
         snprintf(why, CONFIG_WHY_BYTES,
-                 "`%.64s` is refused: no `%s*` command may pass, the network is never in a control "
-                 "loop",
-                 text, steering[i]);
+                 "`%.64s` is no command type: one to four tokens of letters, digits, `_`, `-`",
+                 text);
         return false;
     }
-    return true;
+    if (!family)
+        return true;
+    snprintf(why, CONFIG_WHY_BYTES,
+             "`%.64s` is refused: no `%s*` command may pass, the network is never in a control "
+             "loop",
+             text, family);
+    return false;
 }
 
 /* Digits only, at most `max`; -1 otherwise. */

@@ -56,7 +56,7 @@ static bool shortens(struct slice name, const char *whole)
     return true;
 }
 
-static const char *nearest(struct slice name, const char *const *candidates)
+const char *hint_nearest(struct slice name, const char *const *candidates)
 {
     const char *best = NULL, *longer = NULL;
     unsigned best_errors = FAR;
@@ -186,7 +186,7 @@ void hint_of_root(struct lex *lex, enum path_kind kind, const struct slice *name
     }
     if (kind == PATH_OF_TWIN && hint_of_twin(lex, names, count, place))
         return;
-    const char *root = nearest(names[0], path_roots(kind));
+    const char *root = hint_nearest(names[0], path_roots(kind));
     if (root)
         suggest(lex, root, names, 1, count);
     else if (kind == PATH_OF_RECORD)
@@ -212,7 +212,7 @@ void hint_of_age(struct lex *lex, const struct path *path)
 void hint_of_function(struct lex *lex, struct slice name)
 {
     static const char *const functions[] = {"distance", "age", "inside", "bbox", "group", NULL};
-    const char *function = nearest(name, functions);
+    const char *function = hint_nearest(name, functions);
     if (function)
         lex_hint(lex, "did you mean %s(…)?", function);
     else

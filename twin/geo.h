@@ -8,7 +8,8 @@
  *
  * Ownership: an area is one block, geo_area_free. Everything else is a plain value.
  * Threads: pure functions over immutable values.
- * Limits: an area has as many points as GEO_WKT_MAX_BYTES of text can hold.
+ * Limits: an area has as many points as GEO_WKT_MAX_BYTES of text can hold; GeoJSON may be longer
+ *         by what else it says.
  */
 #ifndef TWIN_GEO_H
 #define TWIN_GEO_H
@@ -17,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { GEO_WKT_MAX_BYTES = 1 << 20 };
+enum { GEO_WKT_MAX_BYTES = 1 << 20, GEO_JSON_MAX_BYTES = 4 << 20 };
 #define GEO_EARTH_RADIUS_M 6371008.8
 #define GEO_UNITS_PER_DEGREE 1e12
 #define GEO_MAX_LAT 90.0
@@ -65,6 +66,11 @@ struct geo_area;
  * that are not closed or have fewer than four points, coordinates off the globe, and edges that
  * span more than 180 degrees. error->detail is "out of memory" where there is none. */
 struct geo_area *geo_area_from_wkt(const char *text, size_t size, struct text_error *error);
+/* The same out of GeoJSON (RFC 7946): a Polygon or MultiPolygon, a Feature or FeatureCollection of
+ * such; all of their polygons together. Any other geometry is refused rather than passed over, as
+ * are none at all and coordinates of another reference system than WGS 84. error->detail says where
+ * in the text it went wrong, error->offset is 0. */
+struct geo_area *geo_area_from_geojson(const char *text, size_t size, struct text_error *error);
 bool geo_area_holds(const struct geo_area *area, double lat, double lon);
 void geo_area_free(struct geo_area *area);
 

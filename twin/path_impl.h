@@ -85,5 +85,8 @@ void hint_of_root(struct lex *lex, enum path_kind kind, const struct slice *name
                   enum path_place place);
 void hint_of_age(struct lex *lex, const struct path *path);
 void hint_of_function(struct lex *lex, struct slice name);
+/* The one of the lower-case names, NULL behind the last, that somebody who wrote `name` may have
+ * meant; NULL: no idea. */
+const char *hint_nearest(struct slice name, const char *const *candidates);
 
 #endif

@@ -172,6 +172,45 @@ static void cli_config_check_says_ok_or_what_is_wrong_and_exits_1(void **state)
     unlink(path);
 }
 
+static void cli_config_check_reads_the_geofence(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/test_cli_XXXXXX", line[256], expected[512];
+    int fd = mkstemp(path), runs = hub.runs;
+    assert_true(fd >= 0);
+    snprintf(line, sizeof line, "config check --commands.policy.geofence %s", path);
+    assert_true(dprintf(fd, "{\"type\":\"Polygon\",\"coordinates\":[[[0,0],[1,0],[1,1],[0,1]]]}") >
+                0);
+    struct outcome *outcome = run(line);
+    snprintf(expected, sizeof expected,
+             "flag --commands.policy.geofence: commands.policy.geofence: %s: coordinates[0]: a "
+             "ring of the polygon is not closed: its last point is not its first\n",
+             path);
+    assert_int_equal(outcome->exit_code, CLI_FAILED);
+    assert_string_equal(outcome->out, expected);
+    snprintf(line, sizeof line, "run --auth.mode off --commands.policy.geofence %s", path);
+    outcome = run(line);
+    assert_int_equal(outcome->exit_code, CLI_FAILED);
+    assert_string_equal(outcome->err, expected);
+    assert_int_equal(hub.runs, runs);
+    assert_int_equal(ftruncate(fd, 0), 0);
+    lseek(fd, 0, SEEK_SET);
+    assert_true(dprintf(fd, "{\"type\":\"Polygon\",\"coordinates\":[[[0,0],[1,0],[1,1],[0,0]]]}") >
+                0);
+    snprintf(line, sizeof line, "config check --commands.policy.geofence %s", path);
+    assert_int_equal(run(line)->exit_code, CLI_OK);
+    close(fd);
+    unlink(path);
+    outcome = run(line);
+    snprintf(expected, sizeof expected,
+             "flag --commands.policy.geofence: commands.policy.geofence: %s: No such file or "
+             "directory\n",
+             path);
+    assert_string_equal(outcome->out, expected);
+    snprintf(line, sizeof line, "config check --commands.policy.geofence /");
+    assert_non_null(strstr(run(line)->out, "/: is no regular file\n"));
+}
+
 static void cli_config_show_and_example_print_on_standard_output(void **state)
 {
     (void)state;
@@ -232,6 +271,7 @@ int main(void)
         CLI_TEST(cli_line_that_makes_no_sense_exits_2_and_says_what_may_be_meant),
         CLI_TEST(cli_help_lists_every_command_and_every_key),
         CLI_TEST(cli_config_check_says_ok_or_what_is_wrong_and_exits_1),
+        CLI_TEST(cli_config_check_reads_the_geofence),
         CLI_TEST(cli_config_show_and_example_print_on_standard_output),
         CLI_TEST(cli_run_refuses_tokens_that_do_not_exist_yet),
         CLI_TEST(cli_run_stops_the_hub_on_sigterm),
