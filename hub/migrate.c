@@ -191,10 +191,13 @@ static enum migrate_status grant_hub(struct pg *pg, const char *admin_dsn, const
     buf_addf(&sql,
              "GRANT SELECT ON fleethub_migrations TO %s; "
              "GRANT SELECT, INSERT ON records TO %s; "
-             "GRANT SELECT, INSERT, UPDATE ON digests, stream_positions TO %s; "
+             "GRANT SELECT, INSERT ON digests TO %s; "
+             "GRANT SELECT, INSERT, UPDATE ON stream_positions TO %s; "
              "GRANT SELECT, INSERT, UPDATE, DELETE ON refusals TO %s; "
-             "GRANT SELECT, UPDATE ON log_head TO %s",
-             quoted, quoted, quoted, quoted, quoted);
+             "GRANT SELECT, UPDATE ON log_head TO %s; "
+             "GRANT SELECT ON record_partitions, digest_partitions TO %s; "
+             "GRANT EXECUTE ON FUNCTION record_partitions_ahead(integer) TO %s",
+             quoted, quoted, quoted, quoted, quoted, quoted, quoted, quoted);
     enum pg_status status = pg_script(pg, buf_cstr(&sql), &error);
     buf_done(&sql);
     if (status != PG_OK)

@@ -212,37 +212,48 @@ static void mark_duplicates(struct record_batch *batch, const struct pg_result *
     }
 }
 
-/* Gives the new rows their places in the log, without a gap, and tells the digests. */
-static enum pg_status dedupe(struct record_batch *batch, struct pg *pg, struct log_end *end,
-                             struct pg_error *error)
+/* Tells the digests of all rows that are not known to be duplicates, as if each were new, and marks
+ * those that turn out not to be. Where that moves others to another place in the log than the
+ * digests were told, *again: the transaction has to be made anew, knowing the duplicates (the
+ * hub's role cannot change a digest). Then all of them are new: there is one writer. */
+static enum pg_status dedupe(struct record_batch *batch, struct pg *pg, int64_t next_seq,
+                             bool *again, struct pg_error *error)
 {
     struct pg_result *inserted = NULL;
-    bool moved = false;
+    int64_t seq = next_seq;
     for (size_t i = 0; i < batch->count; i++) {
-        struct record_row *row = &batch->rows[i];
-        row->record.seq = row->provisional_seq = end->next_seq + (int64_t)i;
+        if (!batch->rows[i].duplicate)
+            batch->rows[i].record.seq = seq++;
     }
+    if (seq == next_seq)
+        return PG_OK;
     enum pg_status status =
         record_rows_digests(pg, &batch->params, batch->rows, batch->count, &inserted, error);
     if (status != PG_OK)
         return status;
-    mark_duplicates(batch, inserted);
+    int64_t taken = pg_rows(inserted);
+    *again = taken > 0 && taken < seq - next_seq;
+    if (taken < seq - next_seq)
+        mark_duplicates(batch, inserted);
     pg_result_free(inserted);
+    return PG_OK;
+}
+
+/* Gives the new rows what the archive adds to them. */
+static enum pg_status seal(struct record_batch *batch, struct log_end *end, struct pg_error *error)
+{
     for (size_t i = 0; i < batch->count; i++) {
         struct record_row *row = &batch->rows[i];
-        row->record.archived_ns = end->archived_ns;
+        row->record.archived_ns = end->archived_ns; /* one of all rows, see record_rows_insert */
         if (row->duplicate)
             continue;
         row->record.seq = end->next_seq++;
-        moved |= row->record.seq != row->provisional_seq;
         if (!record_hash(&row->record, &batch->scratch, row->record.hash)) {
             *error = (struct pg_error){.text = "no memory"};
             return PG_FAILED;
         }
     }
-    if (moved)
-        status = record_rows_renumber(pg, &batch->params, batch->rows, batch->count, error);
-    return status;
+    return PG_OK;
 }
 
 static enum pg_status log_finish(struct record_batch *batch, struct pg *pg, int64_t writer,
@@ -267,22 +278,42 @@ static enum pg_status log_finish(struct record_batch *batch, struct pg *pg, int6
 
 static enum pg_status commit_once(struct record_batch *batch, struct pg *pg, int64_t writer,
                                   const struct record_progress progress[RECORD_STREAMS],
-                                  bool *fenced, struct pg_error *error)
+                                  bool *fenced, bool *again, struct pg_error *error)
 {
     struct log_end end = {0};
     struct pg_error ignored;
     enum pg_status status = log_begin(batch, pg, writer, &end, fenced, error);
-    if (status == PG_OK && !*fenced) {
+    *again = false;
+    if (status == PG_OK && !*fenced)
+        status = dedupe(batch, pg, end.next_seq, again, error);
+    if (status == PG_OK && !*fenced && !*again) {
         int64_t first = end.next_seq;
-        if (batch->count > 0)
-            status = dedupe(batch, pg, &end, error);
+        status = seal(batch, &end, error);
         if (status == PG_OK && end.next_seq > first)
             status = record_rows_insert(pg, &batch->params, batch->rows, batch->count, error);
         if (status == PG_OK)
             status = log_finish(batch, pg, writer, progress, &end, error);
     }
-    if ((status != PG_OK && status != PG_LOST) || (status == PG_OK && *fenced))
+    if ((status != PG_OK && status != PG_LOST) || (status == PG_OK && (*fenced || *again)))
         pg_script(pg, "ROLLBACK", &ignored);
+    return status;
+}
+
+/* Twice where new rows and duplicates are mixed, and not a third time. */
+static enum pg_status commit_deduped(struct record_batch *batch, struct pg *pg, int64_t writer,
+                                     const struct record_progress progress[RECORD_STREAMS],
+                                     bool *fenced, struct pg_error *error)
+{
+    bool again;
+    for (size_t i = 0; i < batch->count; i++)
+        batch->rows[i].duplicate = false;
+    enum pg_status status = commit_once(batch, pg, writer, progress, fenced, &again, error);
+    if (status == PG_OK && again)
+        status = commit_once(batch, pg, writer, progress, fenced, &again, error);
+    if (status == PG_OK && again) {
+        *error = (struct pg_error){.text = "somebody else writes to the table of digests"};
+        status = PG_FAILED;
+    }
     return status;
 }
 
@@ -304,11 +335,11 @@ enum pg_status record_batch_commit(struct record_batch *batch, struct pg *pg, in
                                    struct record_outcome *outcome, struct pg_error *error)
 {
     *outcome = (struct record_outcome){0};
-    enum pg_status status = commit_once(batch, pg, writer, progress, &outcome->fenced, error);
+    enum pg_status status = commit_deduped(batch, pg, writer, progress, &outcome->fenced, error);
     if (status == PG_VALUE) {
         status = find_refused(batch, pg, error);
         if (status == PG_OK)
-            status = commit_once(batch, pg, writer, progress, &outcome->fenced, error);
+            status = commit_deduped(batch, pg, writer, progress, &outcome->fenced, error);
     }
     if (status != PG_OK || outcome->fenced)
         return status;

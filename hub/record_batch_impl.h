@@ -10,19 +10,14 @@
 struct record_row {
     struct record record;
     int32_t day;
-    bool duplicate;          /* on record already, or before in this batch */
-    bool plain;              /* jsonb takes its data */
-    int64_t provisional_seq; /* as the digests were told */
+    bool duplicate; /* on record already, or before in this batch */
+    bool plain;     /* jsonb takes its data */
 };
 
-/* Each runs one statement over the rows. */
+/* Each runs one statement over the rows that are no duplicates. */
 enum pg_status record_rows_digests(struct pg *pg, struct pg_params *params,
                                    const struct record_row *rows, size_t count,
                                    struct pg_result **inserted, struct pg_error *error);
-/* Tells the digests the right seq of those rows whose provisional one was not. */
-enum pg_status record_rows_renumber(struct pg *pg, struct pg_params *params,
-                                    const struct record_row *rows, size_t count,
-                                    struct pg_error *error);
 enum pg_status record_rows_insert(struct pg *pg, struct pg_params *params,
                                   const struct record_row *rows, size_t count,
                                   struct pg_error *error);

@@ -6,6 +6,7 @@
 #include "hub/migrate.h"
 #include "hub/pg.h"
 #include "hub/record_lease.h"
+#include "hub/record_partitions.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -31,6 +32,7 @@ enum {
     IDLE_WAIT_MS = 20,
     PAUSE_STEP_MS = 20,
     MINUTE_GRACE_MS = 30000, /* an idle stream's minute is over that long after its end */
+    PARTITIONS_MS = 3600000, /* partitions are looked after that often; they are days long */
     NAME_BYTES = 300,
 };
 
@@ -49,7 +51,7 @@ struct record_lane {
     struct record_maker *maker;
     struct record_batch *batch;
     int64_t batch_since_ms; /* when it got something to commit; 0: nothing */
-    int64_t beat_ms, publish_ms;
+    int64_t beat_ms, publish_ms, partitions_ms;
     uint64_t connects; /* of the bus, as of the last doubt */
     int backoff_ms;
     unsigned turn; /* which stream to wait for */
@@ -180,9 +182,30 @@ static void connect_to(struct record_lane *lane)
     buf_done(&report);
 }
 
+/* Partitions ahead of time. Without them the default partitions take what comes, so that a refusal
+ * is no reason to stop. False when the connection is lost. */
+static bool look_after_partitions(struct record_lane *lane)
+{
+    struct pg_error error;
+    int made = 0;
+    lane->partitions_ms = clock_mono_ms();
+    enum pg_status status =
+        record_partitions_ahead(lane->pg, lane->config->record.retention_days, &made, &error);
+    if (status == PG_OK && made > 0)
+        log_info("record.partitions", "made", LOG_INT(made));
+    if (status != PG_OK)
+        log_warn("record.no_partitions", "error", error.text, "detail",
+                 "the default partition takes what comes; tried again in an hour");
+    return status != PG_LOST;
+}
+
 static void become_writer(struct record_lane *lane)
 {
     struct pg_error error;
+    if (!look_after_partitions(lane)) {
+        fail(lane, "making partitions", "the connection was lost");
+        return;
+    }
     if (record_streams_load(lane->streams, lane->pg, &error) != PG_OK) {
         fail(lane, "reading the positions", error.text);
         return;
@@ -399,6 +422,10 @@ static void work(struct record_lane *lane)
         return;
     if (now_ms - lane->beat_ms >= BEAT_MS && !beat(lane))
         return;
+    if (now_ms - lane->partitions_ms >= PARTITIONS_MS && !look_after_partitions(lane)) {
+        fail(lane, "making partitions", "the connection was lost");
+        return;
+    }
     if (now_ms - lane->publish_ms >= PUBLISH_MS) {
         publish(lane);
         if (!end_minutes(lane)) {

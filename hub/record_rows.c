@@ -10,6 +10,41 @@ static int64_t us_of(int64_t ns, int16_t *rest_ns)
     return ns / 1000 - before;
 }
 
+/* ---- the new rows as arrays ---- */
+
+struct rows {
+    const struct record_row *at;
+    size_t count;
+};
+
+#define EACH_NEW(rows, row)                                                                        \
+    for (const struct record_row *row = (rows).at; row < (rows).at + (rows).count; row++)          \
+        if (!row->duplicate)
+
+static void add_bytes(struct pg_params *params, struct rows rows, enum pg_type type, size_t offset,
+                      size_t size)
+{
+    pg_array_begin(params, type);
+    EACH_NEW(rows, row)
+    pg_array_bytes(params, (const char *)&row->record + offset, size);
+    pg_array_end(params);
+}
+
+static void add_ints(struct pg_params *params, struct rows rows, size_t offset, int64_t none)
+{
+    pg_array_begin(params, PG_INT8);
+    EACH_NEW(rows, row)
+    {
+        int64_t value;
+        memcpy(&value, (const char *)&row->record + offset, sizeof value);
+        if (value == none)
+            pg_array_null(params);
+        else
+            pg_array_int8(params, value);
+    }
+    pg_array_end(params);
+}
+
 /* ---- digests ---- */
 
 static const struct pg_statement insert_digests = {
@@ -18,61 +53,19 @@ static const struct pg_statement insert_digests = {
            "SELECT * FROM unnest($1::uuid[], $2::integer[], $3::bigint[]) "
            "ON CONFLICT DO NOTHING RETURNING id"};
 
-static const struct pg_statement renumber_digests = {
-    .name = "record_renumber",
-    .sql = "UPDATE digests d SET seq = u.seq "
-           "FROM unnest($1::uuid[], $2::integer[], $3::bigint[]) AS u (id, day, seq) "
-           "WHERE d.id = u.id AND d.day = u.day"};
-
-static bool every_row(const struct record_row *row)
-{
-    (void)row;
-    return true;
-}
-
-static bool moved_row(const struct record_row *row)
-{
-    return !row->duplicate && row->record.seq != row->provisional_seq;
-}
-
-static void digest_params(struct pg_params *params, const struct record_row *rows, size_t count,
-                          bool (*wanted)(const struct record_row *row))
-{
-    pg_params_reset(params);
-    pg_array_begin(params, PG_UUID);
-    for (size_t i = 0; i < count; i++) {
-        if (wanted(&rows[i]))
-            pg_array_bytes(params, rows[i].record.id, RECORD_ID_BYTES);
-    }
-    pg_array_end(params);
-    pg_array_begin(params, PG_INT4);
-    for (size_t i = 0; i < count; i++) {
-        if (wanted(&rows[i]))
-            pg_array_int4(params, rows[i].day);
-    }
-    pg_array_end(params);
-    pg_array_begin(params, PG_INT8);
-    for (size_t i = 0; i < count; i++) {
-        if (wanted(&rows[i]))
-            pg_array_int8(params, rows[i].record.seq);
-    }
-    pg_array_end(params);
-}
-
 enum pg_status record_rows_digests(struct pg *pg, struct pg_params *params,
-                                   const struct record_row *rows, size_t count,
+                                   const struct record_row *at, size_t count,
                                    struct pg_result **inserted, struct pg_error *error)
 {
-    digest_params(params, rows, count, every_row);
+    struct rows rows = {at, count};
+    pg_params_reset(params);
+    add_bytes(params, rows, PG_UUID, offsetof(struct record, id), RECORD_ID_BYTES);
+    pg_array_begin(params, PG_INT4);
+    EACH_NEW(rows, row)
+    pg_array_int4(params, row->day);
+    pg_array_end(params);
+    add_ints(params, rows, offsetof(struct record, seq), -1);
     return pg_run(pg, &insert_digests, params, inserted, error);
-}
-
-enum pg_status record_rows_renumber(struct pg *pg, struct pg_params *params,
-                                    const struct record_row *rows, size_t count,
-                                    struct pg_error *error)
-{
-    digest_params(params, rows, count, moved_row);
-    return pg_run(pg, &renumber_digests, params, NULL, error);
 }
 
 /* ---- records ---- */
@@ -146,15 +139,6 @@ static struct slice column_of(const struct record_row *row, enum text_column col
     return none;
 }
 
-struct rows {
-    const struct record_row *at;
-    size_t count;
-};
-
-#define EACH_NEW(rows, row)                                                                        \
-    for (const struct record_row *row = (rows).at; row < (rows).at + (rows).count; row++)          \
-        if (!row->duplicate)
-
 static void add_texts(struct pg_params *params, struct rows rows, enum text_column column)
 {
     bool bytes = column == COLUMN_BOOT_RAW || column == COLUMN_RAW;
@@ -166,30 +150,6 @@ static void add_texts(struct pg_params *params, struct rows rows, enum text_colu
             pg_array_bytes(params, text.at, text.size);
         else
             pg_array_null(params);
-    }
-    pg_array_end(params);
-}
-
-static void add_bytes(struct pg_params *params, struct rows rows, enum pg_type type, size_t offset,
-                      size_t size)
-{
-    pg_array_begin(params, type);
-    EACH_NEW(rows, row)
-    pg_array_bytes(params, (const char *)&row->record + offset, size);
-    pg_array_end(params);
-}
-
-static void add_ints(struct pg_params *params, struct rows rows, size_t offset, int64_t none)
-{
-    pg_array_begin(params, PG_INT8);
-    EACH_NEW(rows, row)
-    {
-        int64_t value;
-        memcpy(&value, (const char *)&row->record + offset, sizeof value);
-        if (value == none)
-            pg_array_null(params);
-        else
-            pg_array_int8(params, value);
     }
     pg_array_end(params);
 }

@@ -113,7 +113,8 @@ static double copy_rate(struct pg *pg, int events)
 {
     char sql[256], file[128];
     snprintf(file, sizeof file, "/tmp/fleethub-bench-%lld.copy", (long long)clock_wall_ns());
-    snprintf(sql, sizeof sql, "COPY records TO '%s' (FORMAT binary)", file);
+    snprintf(sql, sizeof sql, "COPY (SELECT * FROM records ORDER BY seq) TO '%s' (FORMAT binary)",
+             file);
     script(pg, sql);
     script(pg, "TRUNCATE records");
     snprintf(sql, sizeof sql, "COPY records FROM '%s' (FORMAT binary)", file);
