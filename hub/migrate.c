@@ -191,8 +191,8 @@ static enum migrate_status grant_hub(struct pg *pg, const char *admin_dsn, const
     buf_addf(&sql,
              "GRANT SELECT ON fleethub_migrations TO %s; "
              "GRANT SELECT, INSERT ON records TO %s; "
-             "GRANT SELECT, INSERT ON digests TO %s; "
-             "GRANT SELECT, INSERT, UPDATE ON stream_positions TO %s; "
+             "GRANT SELECT, INSERT ON digests, tree_tiles, checkpoints, signing_keys TO %s; "
+             "GRANT SELECT, INSERT, UPDATE ON stream_positions, tree_edge TO %s; "
              "GRANT SELECT, INSERT, UPDATE, DELETE ON refusals TO %s; "
              "GRANT SELECT, UPDATE ON log_head TO %s; "
              "GRANT SELECT ON record_partitions, digest_partitions TO %s; "

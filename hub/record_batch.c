@@ -1,6 +1,7 @@
 #include "hub/record_batch_impl.h"
 
 #include "hub/record_hash.h"
+#include "hub/record_tree.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,21 +23,8 @@ struct record_batch {
     struct chunk *chunks; /* the newest first */
     struct pg_params params;
     struct buf scratch;
+    struct record_tree *tree;
 };
-
-struct record_batch *record_batch_new(const char *region)
-{
-    struct record_batch *batch = calloc(1, sizeof *batch);
-    if (!batch)
-        return NULL;
-    batch->region = strdup(region);
-    pg_params_init(&batch->params);
-    if (!batch->region) {
-        free(batch);
-        return NULL;
-    }
-    return batch;
-}
 
 static void chunks_free(struct chunk *chunk)
 {
@@ -54,9 +42,25 @@ void record_batch_free(struct record_batch *batch)
     chunks_free(batch->chunks);
     pg_params_done(&batch->params);
     buf_done(&batch->scratch);
+    record_tree_free(batch->tree);
     free(batch->rows);
     free(batch->region);
     free(batch);
+}
+
+struct record_batch *record_batch_new(const char *region)
+{
+    struct record_batch *batch = calloc(1, sizeof *batch);
+    if (!batch)
+        return NULL;
+    batch->region = strdup(region);
+    pg_params_init(&batch->params);
+    batch->tree = record_tree_new();
+    if (!batch->region || !batch->tree) {
+        record_batch_free(batch);
+        return NULL;
+    }
+    return batch;
 }
 
 void record_batch_reset(struct record_batch *batch)
@@ -256,6 +260,16 @@ static enum pg_status seal(struct record_batch *batch, struct log_end *end, stru
     return PG_OK;
 }
 
+/* The new records' hashes become leaves, and all of the tree that this changes is written. */
+static enum pg_status grow(struct record_batch *batch, struct pg *pg, struct pg_error *error)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        if (!batch->rows[i].duplicate)
+            record_tree_append(batch->tree, batch->rows[i].record.hash);
+    }
+    return record_tree_save(batch->tree, pg, &batch->params, error);
+}
+
 static enum pg_status log_finish(struct record_batch *batch, struct pg *pg, int64_t writer,
                                  const struct record_progress progress[RECORD_STREAMS],
                                  const struct log_end *end, struct pg_error *error)
@@ -289,13 +303,19 @@ static enum pg_status commit_once(struct record_batch *batch, struct pg *pg, int
     if (status == PG_OK && !*fenced && !*again) {
         int64_t first = end.next_seq;
         status = seal(batch, &end, error);
+        if (status == PG_OK)
+            status = record_tree_begin(batch->tree, pg, writer, first - 1, error);
         if (status == PG_OK && end.next_seq > first)
             status = record_rows_insert(pg, &batch->params, batch->rows, batch->count, error);
+        if (status == PG_OK)
+            status = grow(batch, pg, error);
         if (status == PG_OK)
             status = log_finish(batch, pg, writer, progress, &end, error);
     }
     if ((status != PG_OK && status != PG_LOST) || (status == PG_OK && (*fenced || *again)))
         pg_script(pg, "ROLLBACK", &ignored);
+    if (status == PG_OK && !*fenced && !*again)
+        record_tree_committed(batch->tree);
     return status;
 }
 

@@ -3,6 +3,7 @@
 #include "hub/clock.h"
 #include "hub/log.h"
 #include "hub/migrate.h"
+#include "hub/tree_store.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -247,6 +248,38 @@ void record_help_wait(const char *sql, int64_t wanted)
     }
 }
 
+/* The tree is that of the records: its root, from tiles and edge, is the one of all their hashes.
+ */
+static void check_tree(int64_t records)
+{
+    static const struct pg_statement hashes = {.sql = "SELECT hash FROM records ORDER BY seq"};
+    static struct tree_reader reader;
+    struct tree_spine spine;
+    struct tree_hash wanted, found;
+    struct pg_result *rows = NULL;
+    struct pg_error error;
+
+    if (pg_run(help.pg, &hashes, NULL, &rows, &error) != PG_OK ||
+        tree_reader_open(&reader, help.pg, &error) != PG_OK)
+        fail_msg("%s", error.text);
+    tree_spine_init(&spine);
+    for (int row = 0; row < pg_rows(rows); row++) {
+        struct tree_hash leaf;
+        memcpy(leaf.bytes, pg_get_bytes(rows, row, 0, NULL), sizeof leaf.bytes);
+        tree_spine_append(&spine, 0, &leaf);
+    }
+    pg_result_free(rows);
+    assert_int_equal(reader.edge.size, records);
+    tree_spine_root(&spine, &wanted);
+    tree_edge_root(&reader.edge, &found);
+    assert_memory_equal(found.bytes, wanted.bytes, sizeof found.bytes);
+    if (!tree_root_at(&reader.source, records, &found))
+        fail_msg("%s", reader.error.text);
+    assert_memory_equal(found.bytes, wanted.bytes, sizeof found.bytes);
+    assert_int_equal(pg_server_int(help.pg, "SELECT count(*) FROM tree_tiles WHERE level = 0"),
+                     records / TREE_TILE_NODES);
+}
+
 void record_help_check_log(void)
 {
     int64_t count = pg_server_int(help.pg, "SELECT count(*) FROM records");
@@ -262,4 +295,5 @@ void record_help_check_log(void)
                                    "SELECT count(*) FROM (SELECT archived < lag(archived) "
                                    "OVER (ORDER BY seq) AS back FROM records) AS a WHERE back"),
                      0);
+    check_tree(count);
 }
