@@ -20,6 +20,7 @@
 #include "hub/shadow_write.h"
 #include "hub/state_lane.h"
 #include "hub/streams.h"
+#include "hub/track.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -58,6 +59,7 @@ struct hub {
     struct shadow_lane *shadow;
     struct shadow_settler *settler;
     struct checkpoint_lane *checkpoint;
+    struct track_lane *track;
     struct position_gate *gate;
     struct http *http;
     pthread_t starter;
@@ -198,7 +200,8 @@ static bool start_twins(struct hub *hub)
                                         hub->found.mark.streams[STREAM_RECORD]);
     hub->checkpoint = checkpoint_lane_start(app->bus, app->store, hub->recorder, registry,
                                             app->config->twins.checkpoint_s * 1000);
-    if (!hub->settler || !hub->checkpoint)
+    hub->track = track_lane_start(app->config, app->store, &app->clock, state, hub->recorder);
+    if (!hub->settler || !hub->checkpoint || !hub->track)
         return false;
     atomic_store(&app->heard_ms, clock_mono_ms());
     atomic_store(&app->recovered, true);
@@ -422,6 +425,7 @@ static void stop(struct hub *hub)
     while (!http_stop(hub->http, HTTP_STOP_MS))
         ; /* a handler still waits for PostgreSQL, which has its deadlines; drain_watch has ours */
     archive_reader_free(app->archive);
+    track_lane_stop(hub->track);
     presence_lane_stop(hub->presence); /* before the feeds: it asks them whether they hear */
     state_lane_stop(atomic_load(&app->state));
     shadow_lane_stop(hub->shadow);

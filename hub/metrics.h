@@ -48,6 +48,8 @@
     X(RECORDS, "records_total", COUNTER, KIND, NONE, "Records committed to the archive")           \
     X(RECORDS_DUPLICATE, "records_duplicate_total", COUNTER, NONE, NONE,                           \
       "Messages already on record")                                                                \
+    X(TRACKS_SKIPPED, "tracks_skipped_total", COUNTER, NONE, NONE,                                 \
+      "Track records left out: TWIN_RECORD did not take them in time")                             \
     X(BATCHES, "record_batches_total", COUNTER, RESULT, NONE, "Archive transactions, by outcome")  \
     X(ARCHIVED_SEQ, "archived_seq", GAUGE, STREAM, NONE, "Last sequence committed to the archive") \
     X(ARCHIVE_WRITER, "archive_writer", GAUGE, NONE, NONE, "1 while this hub writes the archive")  \

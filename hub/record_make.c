@@ -168,7 +168,9 @@ static bool make_of_own(struct record_maker *maker, const struct record_source *
         record->stream_seq = (int64_t)msg->stream_seq;
     }
     made->refusal = REFUSAL_NONE;
-    made->day = 0; /* two producers of one record need not agree on its timestamp */
+    /* Two producers of one record need not agree on its timestamp. Of a track, which is what most
+     * records are in a quiet fleet, `received` is the slot that its id derives from. */
+    made->day = record->kind == RECORD_TRACK ? day_of(record->received_ns) : 0;
     return true;
 }
 

@@ -224,6 +224,11 @@ bool recorder_has_room(struct recorder *recorder)
     return atomic_load(&recorder->queued) < RECORDER_QUEUE_MAX - RECORDER_RESERVE;
 }
 
+size_t recorder_queued(struct recorder *recorder)
+{
+    return (size_t)atomic_load(&recorder->queued);
+}
+
 uint64_t recorder_last(struct recorder *recorder)
 {
     pthread_mutex_lock(&recorder->lock);

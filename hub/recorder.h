@@ -32,6 +32,8 @@ void recorder_free(struct recorder *recorder, int timeout_ms);
 bool recorder_put(struct recorder *recorder, const struct record *record, uint64_t *ticket);
 /* False when a lane had better wait before it takes up the next message. */
 bool recorder_has_room(struct recorder *recorder);
+/* How many records wait for the stream. */
+size_t recorder_queued(struct recorder *recorder);
 /* The ticket of the record queued last; 0 before the first. */
 uint64_t recorder_last(struct recorder *recorder);
 /* True when this record and all before it are stored. */

@@ -70,6 +70,8 @@ class Hub:
             "http": {"listen": "127.0.0.1:0"},
             "auth": {"mode": "off"},
             "log": {"level": "info"},
+            # A day: tests that look at all of the record are not to meet tracks by chance.
+            "record": {"track_s": 86400},
         }, settings or {})
 
     def write_config(self):
