@@ -59,6 +59,7 @@ class Hub:
         self.log_path = os.path.join(folder, f"{name}.log")
         self.config_path = os.path.join(folder, f"{name}.yaml")
         self.process = None
+        self.processes = []
         self.port = 0
         self.config = merged({
             "env": env,
@@ -90,11 +91,13 @@ class Hub:
             self.process = Process(
                 [PROGRAM, "run", "--config", self.config_path] + (["--migrate"] if migrate else []),
                 self.log_path)
+            self.processes.append(self.process)
             wait_until(lambda: not self.process.alive() or self.get("/livez").status == 200, 30,
                        "the hub answers /livez")
             if self.process.alive():
                 break
             if first and "in use" in self.process.log():
+                self.processes.remove(self.process)
                 self.port = 0
                 continue
             raise AssertionError("the hub has ended:\n" + self.process.log_tail())
@@ -114,8 +117,14 @@ class Hub:
 
     def stop(self, timeout=10):
         """SIGTERM; the exit status."""
-        self.process.send(signal.SIGTERM)
-        return self.process.wait(timeout)
+        return self.process.stop(signal.SIGTERM, timeout)
+
+    def trouble(self):
+        """What no test may pass over: that it died, and what a sanitizer found; "" for none."""
+        deaths = [how for how in (process.died() for process in self.processes) if how]
+        if not deaths and not (self.process and self.process.sanitizer_report()):
+            return ""
+        return "\n".join([f"{self.name}:", *deaths, self.process.log_tail()])
 
     # ---- HTTP ----
 

@@ -9,6 +9,7 @@ import atexit
 import os
 import pwd
 import random
+import re
 import shutil
 import signal
 import socket
@@ -29,6 +30,10 @@ TIMEOUT_FACTOR = float(os.environ.get("FLEETHUB_TIMEOUT_FACTOR", "1"))
 PORT_FIRST, PORT_LAST = 15000, 32000
 PORT_TRIES = 200
 LOG_TAIL_LINES = 40
+REPORT_LINES = 120
+
+# What the sanitizers write, ASan, LSan and TSan with a heading, UBSan within a line.
+SANITIZER = re.compile(r"(ERROR|WARNING): \w+Sanitizer|: runtime error: ")
 
 POSTGRES_USER = "postgres"
 
@@ -103,6 +108,7 @@ class Process:
         assert threading.current_thread() is threading.main_thread()
         self.argv = list(argv)
         self.log_path = log_path
+        self.asked = False  # to end, or its end was waited for
         command = ["setpriv", "--pdeathsig", "KILL"]
         if user and os.geteuid() == 0:
             command += ["--reuid", user, "--regid", user, "--init-groups"]
@@ -118,10 +124,15 @@ class Process:
 
     def send(self, number):
         if self.alive():
+            self.asked = self.asked or number not in (signal.SIGSTOP, signal.SIGCONT)
             self.child.send_signal(number)
 
     def wait(self, timeout):
-        """The exit status; negative for a signal."""
+        """The exit status; negative for a signal. Whoever calls this expects it to end."""
+        self.asked = True
+        return self._reap(timeout)
+
+    def _reap(self, timeout):
         try:
             status = self.child.wait(scaled(timeout))
         except subprocess.TimeoutExpired:
@@ -133,15 +144,23 @@ class Process:
 
     def kill(self):
         self.send(signal.SIGKILL)
-        return self.wait(10)
+        return self._reap(10)
 
     def stop(self, number=signal.SIGTERM, timeout=10):
         self.send(number)
         try:
-            return self.wait(timeout)
+            return self._reap(timeout)
         except AssertionError:
             self.kill()
             raise
+
+    def died(self):
+        """How, where it has ended and nobody had asked it to; else ""."""
+        if self.asked or self.alive():
+            return ""
+        status = self.child.returncode
+        how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+        return f"{os.path.basename(self.argv[0])} (pid {self.pid}) has ended by itself: {how}"
 
     def pause(self):
         self.send(signal.SIGSTOP)
@@ -154,7 +173,16 @@ class Process:
             return log.read()
 
     def log_tail(self):
-        return "\n".join(self.log().splitlines()[-LOG_TAIL_LINES:])
+        """Its last lines, or what a sanitizer has found."""
+        return self.sanitizer_report() or "\n".join(self.log().splitlines()[-LOG_TAIL_LINES:])
+
+    def sanitizer_report(self):
+        """The first one in the log; "" without."""
+        lines = self.log().splitlines()
+        for i, line in enumerate(lines):
+            if SANITIZER.search(line):
+                return "\n".join(lines[i:i + REPORT_LINES])
+        return ""
 
 
 _running = []

@@ -116,6 +116,7 @@ class Stack:
     def __exit__(self, kind, value, traceback):
         if kind is not None:
             self.show_logs()
+        trouble = "\n".join(filter(None, (hub.trouble() for hub in self.hubs)))
         # Innermost last: nobody is left waiting for a server that has gone.
         processes = [s.process for s in self.sims] + [h.process for h in self.hubs]
         processes += [s.process for s in (self.leaf, self.nats, self.postgres) if s]
@@ -126,6 +127,8 @@ class Stack:
         if self.link:
             self.link.close()
         self.folder.remove()
+        if trouble:
+            raise AssertionError(trouble)
 
     def show_logs(self):
         for name in sorted(os.listdir(self.folder.path)):
