@@ -7,6 +7,7 @@ void broker_clock_init(struct broker_clock *clock, const struct store *store)
     clock->store = store;
     clock->anchor_ns = TIMESTAMP_NONE;
     clock->anchor_ms = 0;
+    clock->latest_ns = TIMESTAMP_NONE;
     pthread_mutex_init(&clock->lock, NULL);
 }
 
@@ -24,9 +25,20 @@ int64_t broker_clock_now(struct broker_clock *clock, bool *known)
         clock->anchor_ms = now_ms;
     }
     bool anchored = clock->anchor_ns != TIMESTAMP_NONE;
-    now_ns = clock->anchor_ns + (anchored ? (now_ms - clock->anchor_ms) * NS_PER_MS : 0);
+    now_ns =
+        anchored ? clock->anchor_ns + (now_ms - clock->anchor_ms) * NS_PER_MS : clock_wall_ns();
+    if (now_ns > clock->latest_ns)
+        clock->latest_ns = now_ns;
     pthread_mutex_unlock(&clock->lock);
     if (known)
         *known = anchored;
-    return anchored ? now_ns : clock_wall_ns();
+    return now_ns;
+}
+
+int64_t broker_clock_latest(struct broker_clock *clock)
+{
+    pthread_mutex_lock(&clock->lock);
+    int64_t latest_ns = clock->latest_ns;
+    pthread_mutex_unlock(&clock->lock);
+    return latest_ns;
 }

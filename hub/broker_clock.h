@@ -19,6 +19,7 @@ struct broker_clock {
     pthread_mutex_t lock; /* held for some instructions */
     int64_t anchor_ns;    /* the newest broker time seen, TIMESTAMP_NONE before any */
     int64_t anchor_ms;    /* monotonic: when it was seen */
+    int64_t latest_ns;    /* that anybody was told; TIMESTAMP_NONE before */
 };
 
 void broker_clock_init(struct broker_clock *clock, const struct store *store);
@@ -26,5 +27,8 @@ void broker_clock_done(struct broker_clock *clock);
 /* Nanoseconds since 1970; the hub's own time, and *known false, as long as no message came.
  * `known` may be NULL. */
 int64_t broker_clock_now(struct broker_clock *clock, bool *known);
+/* No later time has been given to anybody. The clock steps back where messages come that were long
+ * on their way; what was judged meanwhile stands. TIMESTAMP_NONE: nobody has asked yet. */
+int64_t broker_clock_latest(struct broker_clock *clock);
 
 #endif

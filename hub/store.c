@@ -232,6 +232,19 @@ static void ring(struct store *store, enum store_bell bell)
         abort(); /* an eventfd takes one */
 }
 
+/* What was heard of a stream that is no more, or of its lost tail, counts as heard at the beginning
+ * of what there is. */
+static void forget_heard(struct store *store, enum stream_label stream, uint64_t seq)
+{
+    uint64_t most = seq > 0 ? seq : 1; /* 0: not heard by this hub */
+    uint32_t count = store_count(store);
+    for (uint32_t i = 0; i < count; i++) {
+        _Atomic uint64_t *heard = &vehicle_at(store, i)->heard[stream];
+        if (atomic_load_explicit(heard, memory_order_relaxed) > most)
+            atomic_store_explicit(heard, most, memory_order_relaxed);
+    }
+}
+
 void store_reposition(struct store *store, enum stream_label stream, struct position position)
 {
     struct position was = store_position(store, stream);
@@ -239,6 +252,10 @@ void store_reposition(struct store *store, enum stream_label stream, struct posi
         store->lost_after_ns[stream] = was.received_ns;
     if (was.epoch_ns != 0)
         atomic_store(&store->anew[stream], true);
+    bool another = was.epoch_ns != 0 && was.epoch_ns != position.epoch_ns;
+    if (stream != STREAM_RECORD &&
+        (another || position.seq < was.seq)) /* no vehicle is heard there */
+        forget_heard(store, stream, position.seq);
     published_write(&store->bases[stream], position);
     published_write(&store->positions[stream], position);
     ring(store, BELL_POSITION);

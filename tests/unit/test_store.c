@@ -300,6 +300,34 @@ static void store_position_follows_a_stream_that_begins_anew(void **state)
     assert_position(STREAM_STATE, (struct position){T0 + 9, 1, T0 + 10});
 }
 
+static uint64_t heard_of(struct vehicle *vehicle)
+{
+    return store_heard(store, vehicle->index, STREAM_STATE);
+}
+
+/* Sequences of a stream that is no more say nothing about the one that took its place. */
+static void store_heard_is_within_the_stream_as_it_is(void **state)
+{
+    (void)state;
+    store_lock(store);
+    struct vehicle *loud = store_vehicle(store, "loud", 4), *old = store_vehicle(store, "old", 3);
+    struct vehicle *silent = store_vehicle(store, "silent", 6);
+    store_unlock(store);
+    advance(STREAM_STATE, (struct position){T0, 700, T0 + 1});
+    store_hear(loud, STREAM_STATE, 700);
+    store_hear(old, STREAM_STATE, 80);
+    store_hear(loud, STREAM_SHADOW, 900);
+    reposition(STREAM_STATE, (struct position){T0, 100, T0}); /* its tail is lost */
+    assert_int_equal(heard_of(loud), 100);
+    assert_int_equal(heard_of(old), 80);
+    assert_int_equal(heard_of(silent), 0);
+    reposition(STREAM_STATE, (struct position){T0 + 9, 0, 0}); /* another stream */
+    assert_int_equal(heard_of(loud), 1);
+    assert_int_equal(heard_of(old), 1);
+    assert_int_equal(heard_of(silent), 0);
+    assert_int_equal(store_heard(store, loud->index, STREAM_SHADOW), 900);
+}
+
 static void store_broker_time_is_the_newest_of_all_that_was_applied(void **state)
 {
     (void)state;
@@ -366,6 +394,7 @@ int main(void)
         TEST(store_free_frees_all_of_every_twin),
         TEST(store_keeps_a_position_for_each_stream),
         TEST(store_position_follows_a_stream_that_begins_anew),
+        TEST(store_heard_is_within_the_stream_as_it_is),
         TEST(store_broker_time_is_the_newest_of_all_that_was_applied),
         TEST(store_without_memory_has_no_new_vehicle_and_keeps_the_old),
     };
