@@ -34,12 +34,15 @@ static void wake(struct live *live)
         abort(); /* an eventfd takes one */
 }
 
-/* Asks for the lane's attention. */
-static void call(struct live_client *client)
+/* Asks for the lane's attention. `leaves`: for the last time; the lane lets go of the client then,
+ * and not before, though it may see that it is gone: a call that came after that would find
+ * nothing. */
+static void call(struct live_client *client, bool leaves)
 {
     struct live *live = client->live;
     pthread_mutex_lock(&live->lock);
     bool first = !live->called;
+    client->left = client->left || leaves;
     if (!client->called) {
         client->called = true;
         client->next_called = live->called;
@@ -51,13 +54,14 @@ static void call(struct live_client *client)
 }
 
 /* Somebody who has called; NULL: nobody has. */
-static struct live_client *take_called(struct live *live)
+static struct live_client *take_called(struct live *live, bool *left)
 {
     pthread_mutex_lock(&live->lock);
     struct live_client *client = live->called;
     if (client) {
         live->called = client->next_called;
         client->called = false;
+        *left = client->left;
     }
     pthread_mutex_unlock(&live->lock);
     return client;
@@ -87,7 +91,7 @@ static enum http_more next_events(struct http_stream *stream, struct buf *out)
     }
     pthread_mutex_unlock(&client->lock);
     if (was_blocked)
-        call(client);
+        call(client, false);
     if (some)
         return HTTP_MORE;
     if (broken)
@@ -102,7 +106,7 @@ static void free_stream(struct http_stream *stream)
     atomic_store(&client->gone, true);
     pthread_mutex_lock(&client->turn); /* a turn notices within some vehicles */
     pthread_mutex_unlock(&client->turn);
-    call(client);
+    call(client, true);
     client_unref(client);
 }
 
@@ -175,7 +179,7 @@ enum live_status live_open(struct live *live, struct live_request *request,
     request->fields = NULL;
     *stream = &client->stream;
     metrics_move(METRIC_LIVE_CLIENTS, 0, 1);
-    call(client);
+    call(client, false);
     return LIVE_OK;
 }
 
@@ -248,8 +252,9 @@ static void cut(struct live_client *client)
 static void attend(struct live *live)
 {
     struct live_client *client;
-    while ((client = take_called(live)) != NULL) {
-        if (atomic_load(&client->gone))
+    bool left;
+    while ((client = take_called(live, &left)) != NULL) {
+        if (left)
             forget(live, client);
         else if (client->slot != NO_SLOT)
             live->slots[client->slot].blocked = false;

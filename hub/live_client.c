@@ -9,20 +9,6 @@
 
 enum { AWAIT_MS = 10 }; /* between two looks whether this hub has caught up */
 
-/* What one turn carries along. */
-struct turn {
-    struct live *live;
-    struct live_client *client;
-    struct live_slot *slot;
-    struct buf *out;
-    size_t room;
-    int64_t now_ms, now_ns;
-    unsigned judged, looked;
-    size_t sent;           /* in live->sent */
-    struct live_seen seen; /* what the client has seen whole, for what is worth an update */
-    bool failed;
-};
-
 static void move_mark(struct live_mark **to, struct live_mark **from)
 {
     live_mark_unref(*to);
@@ -44,7 +30,7 @@ void live_client_done(struct live_client *client)
     buf_done(&client->out);
 }
 
-static bool is_over(struct turn *turn)
+static bool is_over(struct live_turn *turn)
 {
     return turn->out->size_bytes >= turn->room || turn->judged >= TURN_JUDGED_MAX ||
            turn->looked >= TURN_LOOKED_MAX || turn->failed || turn->out->failed ||
@@ -61,7 +47,7 @@ static bool is_unfinished(const struct live_client *client)
     return client->regrouped || client->stage == STAGE_BEGIN || client->stage == STAGE_SNAPSHOT;
 }
 
-static void write_id(struct turn *turn, const struct live_mark *mark)
+static void write_id(struct live_turn *turn, const struct live_mark *mark)
 {
     const struct live_client *client = turn->client;
     struct live_id id = {
@@ -71,11 +57,16 @@ static void write_id(struct turn *turn, const struct live_mark *mark)
         .judged_ns = {client->judged_ns[0], client->judged_ns[1]},
     };
     memcpy(id.digest, client->digest, sizeof id.digest);
+    memcpy(id.told, client->told, sizeof id.told);
+    id.position = mark->position;
+    id.aged_ns = broker_clock_latest(turn->live->options.clock);
+    if (client->aged_ns > id.aged_ns)
+        id.aged_ns = client->aged_ns;
     buf_adds(turn->out, "\nid: ");
     live_id_write(turn->out, mark->text, &id);
 }
 
-static void begin_event(struct turn *turn, enum live_label event, const struct live_mark *mark)
+static void begin_event(struct live_turn *turn, enum live_label event, const struct live_mark *mark)
 {
     static const char *const names[LIVE_LABELS] = {"enter", "update", "leave", "ready", "reset"};
     buf_adds(turn->out, "event: ");
@@ -85,15 +76,31 @@ static void begin_event(struct turn *turn, enum live_label event, const struct l
     metrics_inc(METRIC_LIVE_EVENTS, event);
 }
 
-static void end_event(struct turn *turn)
+static void end_event(struct live_turn *turn)
 {
     buf_adds(turn->out, "\n\n");
 }
 
-static void send_twin(struct turn *turn, enum live_label event, const struct live_mark *mark,
-                      const struct twin *twin)
+/* The event tells of all that the vehicle was heard of by now, which its position may not say. */
+static void note_told(struct live_turn *turn, uint32_t index)
+{
+    const struct store *store = turn->live->options.store;
+    for (size_t i = 0; position_stream(i) != STREAM_LABELS; i++) {
+        enum stream_label stream = position_stream(i);
+        struct position *told = &turn->client->told[stream];
+        uint64_t heard = store_heard(store, index, stream);
+        int64_t epoch_ns = heard ? store_position(store, stream).epoch_ns : 0;
+        bool same = told->epoch_ns / NS_PER_MS == epoch_ns / NS_PER_MS;
+        if (heard && (heard > told->seq || !same))
+            *told = (struct position){.epoch_ns = epoch_ns, .seq = heard};
+    }
+}
+
+void live_send_twin(struct live_turn *turn, enum live_label event, const struct live_mark *mark,
+                    uint32_t index, const struct twin *twin)
 {
     const struct live_client *client = turn->client;
+    note_told(turn, index);
     struct twin_view view = {client->query.viewer, turn->live->options.region, false};
     begin_event(turn, event, mark);
     if (event == LIVE_LEAVE) {
@@ -109,14 +116,14 @@ static void send_twin(struct turn *turn, enum live_label event, const struct liv
     turn->client->pass_sent = true;
 }
 
-static void send_ready(struct turn *turn)
+static void send_ready(struct live_turn *turn)
 {
     begin_event(turn, LIVE_READY, turn->client->done);
     buf_adds(turn->out, "{}");
     end_event(turn);
 }
 
-static void send_reset(struct turn *turn, const char *reason)
+static void send_reset(struct live_turn *turn, const char *reason)
 {
     begin_event(turn, LIVE_RESET, turn->client->target);
     buf_adds(turn->out, "{\"reason\":");
@@ -127,18 +134,18 @@ static void send_reset(struct turn *turn, const char *reason)
 
 /* ---- one vehicle ---- */
 
-static void hold(struct turn *turn, uint32_t index)
+void live_hold(struct live_turn *turn, uint32_t index)
 {
     turn->failed = turn->failed || !live_set_add(&turn->client->members, index);
 }
 
-static void let_go(struct turn *turn, uint32_t index)
+static void let_go(struct live_turn *turn, uint32_t index)
 {
     turn->failed = turn->failed || !live_set_remove(&turn->client->members, index);
 }
 
 /* An update that touches none of the fields says nothing. */
-static bool worth_telling(struct turn *turn, uint32_t index, const struct twin *twin)
+bool live_worth_telling(struct live_turn *turn, uint32_t index, const struct twin *twin)
 {
     const struct live_client *client = turn->client;
     return !client->fields || live_watch_touched(&client->fields_watch, turn->live->options.store,
@@ -146,7 +153,8 @@ static bool worth_telling(struct turn *turn, uint32_t index, const struct twin *
 }
 
 /* Tells of the vehicle as it is now, where the client does not know. True where it was told. */
-static bool judge(struct turn *turn, uint32_t index, bool changed, const struct live_mark *mark)
+static bool judge(struct live_turn *turn, uint32_t index, bool changed,
+                  const struct live_mark *mark)
 {
     const struct live_client *client = turn->client;
     const struct twin *twin = store_at(turn->live->options.store, index);
@@ -154,91 +162,22 @@ static bool judge(struct turn *turn, uint32_t index, bool changed, const struct 
     bool has = live_set_has(&client->members, index);
     turn->judged++;
     if (selected && !has) {
-        hold(turn, index);
-        send_twin(turn, LIVE_ENTER, mark, twin);
-    } else if (selected && changed && worth_telling(turn, index, twin)) {
-        send_twin(turn, LIVE_UPDATE, mark, twin);
+        live_hold(turn, index);
+        live_send_twin(turn, LIVE_ENTER, mark, index, twin);
+    } else if (selected && changed && live_worth_telling(turn, index, twin)) {
+        live_send_twin(turn, LIVE_UPDATE, mark, index, twin);
     } else if (!selected && has) {
         let_go(turn, index);
-        send_twin(turn, LIVE_LEAVE, mark, twin);
+        live_send_twin(turn, LIVE_LEAVE, mark, index, twin);
     } else {
         return false;
     }
     return true;
 }
 
-/* ---- resuming: what has changed since the id ---- */
-
-/* Presence changes by time, on each hub at its own moment: what the client was shown by another hub
- * is known only where that had judged the silence whole, or where there is none. */
-static bool presence_sure(const struct turn *turn, const struct presence *presence)
-{
-    const struct presence_limits *limits = &turn->live->options.presence;
-    const struct store_sweep *sweep = &turn->client->done->sweep;
-    int64_t seen_ns = presence->last_seen_ns;
-    switch (presence->status) {
-    case PRESENCE_UNKNOWN:
-        return true;
-    case PRESENCE_ONLINE:
-        return turn->now_ns - seen_ns < limits->stale_after_ns;
-    case PRESENCE_OFFLINE:
-        return sweep->swept_ns != TIMESTAMP_NONE &&
-               sweep->swept_ns - (seen_ns > sweep->hearing_ns ? seen_ns : sweep->hearing_ns) >=
-                   limits->offline_after_ns;
-    default:
-        return false;
-    }
-}
-
-static bool changed_since(const struct turn *turn, uint32_t index, const struct twin *twin)
-{
-    for (size_t i = 0; position_stream(i) != STREAM_LABELS; i++)
-        if (live_heard_since(turn->live->options.store, index, twin, position_stream(i),
-                             &turn->seen))
-            return true;
-    return !presence_sure(turn, &twin->presence);
-}
-
-/* Whether the filter's outcome was the same whenever the client may have been told of it. */
-static bool outcome_stood(struct turn *turn, const struct twin *twin, bool selected)
-{
-    struct query *query = &turn->client->query;
-    int64_t now_ns = query->now_ns;
-    bool stood = true;
-    for (int i = 0; i < 2 && stood; i++) {
-        query->now_ns = turn->client->resume->judged_ns[i];
-        stood = query_selects(query, twin) == selected;
-    }
-    query->now_ns = now_ns;
-    return stood;
-}
-
-static void judge_since(struct turn *turn, uint32_t index)
-{
-    struct live_client *client = turn->client;
-    const struct store *store = turn->live->options.store;
-    const struct twin *twin = store_at(store, index);
-    turn->judged++;
-    /* A vehicle that is hidden from the viewer is named in no event. */
-    if (query_sight_of(client->query.sight, twin->vid, NULL) != SIGHT_SEEN)
-        return;
-    bool selected = query_selects(&client->query, twin);
-    if (selected)
-        hold(turn, index);
-    if (!changed_since(turn, index, twin) &&
-        (!client->timed || outcome_stood(turn, twin, selected)))
-        return;
-    bool filter_touched =
-        live_watch_touched(&client->filter_watch, store, index, twin, &turn->seen);
-    if (selected && (filter_touched || worth_telling(turn, index, twin)))
-        send_twin(turn, LIVE_UPDATE, client->done, twin);
-    else if (!selected && filter_touched)
-        send_twin(turn, LIVE_LEAVE, client->done, twin);
-}
-
 /* ---- passes ---- */
 
-static void begin_pass(struct turn *turn, enum live_stage stage)
+static void begin_pass(struct live_turn *turn, enum live_stage stage)
 {
     struct live_client *client = turn->client;
     live_mark_unref(client->target);
@@ -252,7 +191,7 @@ static void begin_pass(struct turn *turn, enum live_stage stage)
 }
 
 /* Everything up to the target has been seen. `whole`: and judged at one time. */
-static void end_pass(struct turn *turn, bool whole)
+static void end_pass(struct live_turn *turn, bool whole)
 {
     struct live_client *client = turn->client;
     uint64_t puts = client->target->change - client->pass_from;
@@ -275,7 +214,7 @@ static void end_pass(struct turn *turn, bool whole)
 /* The changes since the cursor, in their order. What is left when the turn is over is done by
  * index: the order moves on meanwhile, and a vehicle that keeps changing would never be reached in
  * it. */
-static void walk(struct turn *turn)
+static void walk(struct live_turn *turn)
 {
     struct live_client *client = turn->client;
     const struct changes *changes = turn->live->changes;
@@ -302,7 +241,7 @@ static void walk(struct turn *turn)
 }
 
 /* A piece of a pass by index; true where it has come to its end. */
-static bool by_index(struct turn *turn)
+static bool by_index(struct live_turn *turn)
 {
     struct live_client *client = turn->client;
     for (; client->at < client->end && !is_over(turn); client->at++) {
@@ -314,7 +253,7 @@ static bool by_index(struct turn *turn)
             judge(turn, index, false, client->target);
             break;
         case STAGE_RESUME:
-            judge_since(turn, index);
+            live_resume_judge(turn, index);
             break;
         case STAGE_JUDGE:
             judge(turn, index, changed, client->done);
@@ -330,12 +269,13 @@ static bool by_index(struct turn *turn)
     return client->at == client->end;
 }
 
-static void finish_by_index(struct turn *turn)
+static void finish_by_index(struct live_turn *turn)
 {
     struct live_client *client = turn->client;
     enum live_stage stage = client->stage;
     if (stage == STAGE_SNAPSHOT || stage == STAGE_RESUME) {
         end_pass(turn, true);
+        client->aged_ns = 0;
         send_ready(turn);
         free(client->resume);
         client->resume = NULL;
@@ -349,42 +289,7 @@ static void finish_by_index(struct turn *turn)
 
 /* ---- the beginning ---- */
 
-static bool take_resume_mark(struct live_client *client)
-{
-    char text[POSITION_TOKEN_BYTES];
-    position_write(&client->resume->position, text);
-    struct live_mark *mark = malloc(sizeof *mark + strlen(text) + 1);
-    if (!mark)
-        return false;
-    *mark = (struct live_mark){
-        .users = 1, .position = client->resume->position, .sweep = client->resume->sweep};
-    strcpy(mark->text, text);
-    live_mark_unref(client->done);
-    client->done = mark;
-    return true;
-}
-
-/* Whether this hub is as far as the client's id; sets the reason of a reset where it will not be.
- */
-static bool has_caught_up(struct turn *turn)
-{
-    struct live_client *client = turn->client;
-    switch (position_reached(turn->live->options.store, &client->resume->position)) {
-    case POSITION_REACHED:
-        return true;
-    case POSITION_VOID:
-        client->reset = "epoch";
-        return true;
-    case POSITION_BEHIND:
-        break;
-    }
-    if (turn->now_ms < client->await_until_ms)
-        return false;
-    client->reset = "behind";
-    return true;
-}
-
-static void begin(struct turn *turn)
+static void begin(struct live_turn *turn)
 {
     struct live_client *client = turn->client;
     bool resumes = client->resume && !client->reset;
@@ -393,11 +298,14 @@ static void begin(struct turn *turn)
     if (client->reset)
         send_reset(turn, client->reset);
     client->reset = NULL;
+    memset(client->told, 0, sizeof client->told);
     client->judged_ns[0] = client->judged_ns[1] = turn->now_ns;
     if (resumes) {
         /* Until it is ready again, its ids are the one that it came with. */
         client->judged_ns[0] = client->resume->judged_ns[0];
-        turn->failed = turn->failed || !take_resume_mark(client);
+        client->aged_ns = client->resume->aged_ns;
+        memcpy(client->told, client->resume->told, sizeof client->told);
+        turn->failed = turn->failed || !live_resume_begin(client);
     }
     live_set_done(&client->members);
     client->cursor = client->target->change;
@@ -409,7 +317,7 @@ static void begin(struct turn *turn)
 /* ---- a turn ---- */
 
 /* The groups are others now: whoever is in them, and whether that depends on the time. */
-static void regroup(struct turn *turn)
+static void regroup(struct live_turn *turn)
 {
     struct live_client *client = turn->client;
     const struct filter *filter = client->query.filter;
@@ -421,7 +329,7 @@ static void regroup(struct turn *turn)
         turn->failed = true;
 }
 
-static void begin_judging(struct turn *turn)
+static void begin_judging(struct live_turn *turn)
 {
     begin_pass(turn, STAGE_JUDGE);
     turn->client->judged_ns[1] = turn->now_ns;
@@ -429,21 +337,21 @@ static void begin_judging(struct turn *turn)
 }
 
 /* What there is to be seen whole, by the newest it has. */
-static void look_back(struct turn *turn)
+static void look_back(struct live_turn *turn)
 {
     if (turn->client->done)
         turn->seen = live_seen_of(turn->live->options.store, &turn->client->done->position);
 }
 
 /* Does the next thing; false where there is nothing to be done now. */
-static bool step(struct turn *turn)
+static bool step(struct live_turn *turn)
 {
     struct live_client *client = turn->client;
     struct live_slot *slot = turn->slot;
     bool at_one_time = false;
     switch (client->stage) {
     case STAGE_AWAIT:
-        if (has_caught_up(turn)) {
+        if (live_resume_caught_up(turn)) {
             client->stage = STAGE_BEGIN;
             return true;
         }
@@ -480,7 +388,7 @@ static bool step(struct turn *turn)
 bool live_client_turn(struct live_client *client, struct live_slot *slot, size_t room)
 {
     struct live *live = client->live;
-    struct turn turn = {
+    struct live_turn turn = {
         .live = live,
         .client = client,
         .slot = slot,

@@ -1,6 +1,6 @@
 /*
- * live_impl: what live.c, the thread and its clients' turns, and live_client.c, what one turn does,
- * share.
+ * live_impl: what live.c, the thread and its clients' turns, live_client.c, what one turn does, and
+ * live_resume.c, how a client goes on from an id, share.
  */
 #ifndef HUB_LIVE_IMPL_H
 #define HUB_LIVE_IMPL_H
@@ -62,6 +62,7 @@ struct live_client {
     /* under the lane's lock */
     struct live_client *next_called;
     bool called;
+    bool left; /* it calls for the last time */
 
     /* the lane's */
     struct query query;
@@ -72,7 +73,9 @@ struct live_client {
     bool regrouped; /* this judging is because of groups: until it has ended no id stands for it */
     int period_ms;
     struct live_set members;
-    struct live_id *resume; /* until it has resumed */
+    struct live_id *resume;              /* until it has resumed */
+    struct position told[STREAM_LABELS]; /* how far it has been told things, see live_id */
+    int64_t aged_ns;                     /* of its id, while it resumes */
     int64_t await_until_ms;
     const char *reset; /* the reason of a reset that is to be sent */
 
@@ -123,6 +126,36 @@ struct live {
     pthread_mutex_t lock;
     struct live_client *called; /* new, gone, or with room again */
 };
+
+/* ---- one turn ---- */
+
+/* What one turn carries along. */
+struct live_turn {
+    struct live *live;
+    struct live_client *client;
+    struct live_slot *slot;
+    struct buf *out;
+    size_t room;
+    int64_t now_ms, now_ns;
+    unsigned judged, looked;
+    size_t sent;           /* in live->sent */
+    struct live_seen seen; /* what the client has seen whole, for what is worth an update */
+    bool failed;
+};
+
+void live_hold(struct live_turn *turn, uint32_t index);
+/* An update that touches none of the fields says nothing. */
+bool live_worth_telling(struct live_turn *turn, uint32_t index, const struct twin *twin);
+void live_send_twin(struct live_turn *turn, enum live_label event, const struct live_mark *mark,
+                    uint32_t index, const struct twin *twin);
+
+/* Whether this hub is as far as the client's id; sets the reason of a reset where it will not be.
+ */
+bool live_resume_caught_up(struct live_turn *turn);
+/* Until the client is ready again its ids are the one that it came with. False: no memory. */
+bool live_resume_begin(struct live_client *client);
+/* Tells of the vehicle where that may be news. */
+void live_resume_judge(struct live_turn *turn, uint32_t index);
 
 /* One turn: appends events to live->scratch, at most `room` bytes of them and one more event.
  * False: no memory, the client cannot go on. Inside store_enter, with client->turn held. */

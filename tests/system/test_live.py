@@ -79,11 +79,13 @@ class Live(LiveCase):
         client.open().wait_ready()
         self.assertEqual(client.model, {"V-0": {"vid": "V-0", "meta": {}},
                                         "V-1": {"vid": "V-1", "meta": {}}})
-        for i in range(50):
-            self.state("V-0", mode=f"M{i}")  # may be left out
-        self.state("V-0", kind="battery", remaining=0.5, voltage=12)
-        wait_until(lambda: client.model["V-0"].get("state") == {"battery": {"remaining": 0.5}}, 5,
-                   "what is among the fields comes")
+        for remaining in (0.9, 0.5):
+            self.state("V-0", kind="battery", remaining=remaining, voltage=12)
+            wait_until(lambda r=remaining:
+                       client.model["V-0"].get("state") == {"battery": {"remaining": r}}, 5,
+                       "what is among the fields comes")
+            for i in range(50):
+                self.state("V-0", mode=f"M{i}")  # may be left out
         self.assertLess(client.count("update"), 10)
         self.meta("V-1", site="oslo")
         wait_until(lambda: client.model["V-1"]["meta"] == {"site": "oslo"}, 5, "and so do parts")

@@ -13,7 +13,10 @@
 
 static const struct live_id sample = {
     .position = {.streams = {[STREAM_STATE] = {T0, 812, T0 + MS(9)}}, .broker_time_ns = T0 + MS(9)},
+    .told = {[STREAM_STATE] = {.epoch_ns = T0, .seq = 900},
+             [STREAM_EVENTS] = {.epoch_ns = T0 + MS(4), .seq = 7}},
     .sweep = {T0 - MS(500), T0 + MS(20)},
+    .aged_ns = T0 + MS(30),
     .digest = {1, 2, 3, 4, 5, 6, 7, 8},
     .timed = true,
     .judged_ns = {T0 + MS(1), T0 + MS(2)},
@@ -54,6 +57,12 @@ static void live_id_reads_back_as_it_was(void **state)
     assert_int_equal(read.sweep.swept_ns, sample.sweep.swept_ns);
     assert_int_equal(read.judged_ns[0], sample.judged_ns[0]);
     assert_int_equal(read.judged_ns[1], sample.judged_ns[1]);
+    assert_int_equal(read.aged_ns, sample.aged_ns);
+    assert_int_equal(read.told[STREAM_STATE].seq, 900);
+    assert_int_equal(read.told[STREAM_STATE].epoch_ns, T0);
+    assert_int_equal(read.told[STREAM_EVENTS].seq, 7); /* of which the position says nothing */
+    assert_int_equal(read.told[STREAM_EVENTS].epoch_ns, T0 + MS(4));
+    assert_int_equal(read.told[STREAM_SHADOW].seq, 0);
     struct live_id bare = sample;
     bare.timed = false;
     bare.unfinished = true;
@@ -69,10 +78,28 @@ static void live_id_rounds_to_the_safe_side(void **state)
     (void)state;
     struct live_id id = sample;
     id.sweep = (struct store_sweep){T0 + 1, T0 + MS(5) + 999999};
+    id.aged_ns = T0 + 1;
     struct live_id read = read_back(&id);
     assert_int_equal(read.sweep.hearing_ns, T0 + MS(1));
     assert_int_equal(read.sweep.swept_ns, T0 + MS(5));
+    assert_int_equal(read.aged_ns, T0 + MS(1));
     assert_int_equal(live_id_time(T0 + MS(3) + 17), T0 + MS(3));
+}
+
+/* What was told is worth saying only beyond the position, and of the same stream. */
+static void live_id_is_short_where_the_position_says_it_all(void **state)
+{
+    (void)state;
+    char text[LIVE_ID_MAX_BYTES], more[LIVE_ID_MAX_BYTES];
+    struct live_id id = sample;
+    write(&id, more);
+    id.told[STREAM_STATE].seq = 812;
+    id.told[STREAM_EVENTS].seq = 0;
+    write(&id, text);
+    assert_true(strlen(text) < strlen(more));
+    assert_int_equal(read_back(&id).told[STREAM_STATE].seq, 0);
+    id.told[STREAM_STATE] = (struct position){.epoch_ns = T0 - MS(70), .seq = 5000};
+    assert_int_equal(read_back(&id).told[STREAM_STATE].seq, 0);
 }
 
 static void live_id_is_a_position_too(void **state)
@@ -135,6 +162,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(live_id_reads_back_as_it_was),
         cmocka_unit_test(live_id_rounds_to_the_safe_side),
+        cmocka_unit_test(live_id_is_short_where_the_position_says_it_all),
         cmocka_unit_test(live_id_is_a_position_too),
         cmocka_unit_test(live_id_refuses_what_is_none),
         cmocka_unit_test(live_id_of_any_bytes_is_read_within_bounds),
