@@ -69,7 +69,7 @@ struct fleet {
     struct turn *turns;     /* a heap, the least first */
     size_t turn_count;
     int state_types[TELEMETRY_COUNT], event_types[VEHICLE_EVENT_COUNT];
-    struct buf data;
+    struct buf data, told; /* scratch: of the schedule, of what is told in between */
 };
 
 static void usage(const struct option_group *groups, size_t group_count)
@@ -81,7 +81,10 @@ static void usage(const struct option_group *groups, size_t group_count)
         "done or when the battery runs low, landing, a fresh battery, the next mission.\n"
         "They report mode, armed, mission, waypoint, firmware and model, and follow desired:\n"
         "mode, mission, cruise_speed (m/s), cruise_alt (m); any other key is taken over as a\n"
-        "setting. 22 messages a second and vehicle unless told otherwise.\n");
+        "setting. They do what commands say: arm, disarm, takeoff, goto, hold, rtl, land, "
+        "set_mode,\n"
+        "mission.start, mission.upload, param.set (cruise_speed, cruise_alt). 22 messages a second "
+        "and vehicle unless told otherwise.\n");
     options_help(groups, group_count);
     printf("\nHostile kinds:\n ");
     for (int i = 0; i < HOSTILE_COUNT; i++)
@@ -258,6 +261,55 @@ static enum shadow_wish follow(void *closure, uint32_t vehicle, const char *key,
     return value ? SHADOW_COPY : SHADOW_IGNORED;
 }
 
+/* ---- commands ---- */
+
+/* The new mode is told at once: at a low rate of messages nobody would see it for long. */
+static void tell_mode(struct fleet *fleet, uint32_t number)
+{
+    if (fleet->options.rate_mode <= 0 || !sender_ready(fleet->run.sender))
+        return;
+    buf_reset(&fleet->told);
+    vehicle_write_mode(&fleet->told, &fleet->vehicles[number]);
+    run_say(&fleet->run, number, fleet->state_types[TELEMETRY_MODE], buf_cstr(&fleet->told),
+            fleet->told.size_bytes);
+}
+
+static enum crew_act act(void *closure, uint32_t number, const char *type, struct doc_ref params,
+                         struct crew_refusal *refusal)
+{
+    static const enum crew_act acts[] = {[VEHICLE_REFUSES] = ACT_REFUSED,
+                                         [VEHICLE_NOTES] = ACT_NOTED,
+                                         [VEHICLE_DOES] = ACT_DONE,
+                                         [VEHICLE_BEGINS] = ACT_BEGUN};
+    struct fleet *fleet = closure;
+    struct vehicle *vehicle = &fleet->vehicles[number];
+    struct vehicle_refusal why;
+    unsigned changes = vehicle->changes;
+
+    vehicle_advance(vehicle, run_schedule_ns(&fleet->run));
+    enum vehicle_answer answer = vehicle_order(vehicle, type, params, &why);
+    if (answer == VEHICLE_REFUSES) {
+        snprintf(refusal->error, sizeof refusal->error, "%s", why.error);
+        refusal->code = why.unsupported ? CODE_UNSUPPORTED : CODE_DENIED;
+    }
+    if (vehicle->changes != changes)
+        tell_mode(fleet, number);
+    return acts[answer];
+}
+
+static bool acted(void *closure, uint32_t number)
+{
+    struct fleet *fleet = closure;
+    vehicle_advance(&fleet->vehicles[number], run_schedule_ns(&fleet->run));
+    return vehicle_order_done(&fleet->vehicles[number]);
+}
+
+static void restarted(void *closure, uint32_t number)
+{
+    struct fleet *fleet = closure;
+    vehicle_restart(&fleet->vehicles[number]);
+}
+
 /* ---- flying ---- */
 
 static bool send_state(struct fleet *fleet, uint32_t number, size_t telemetry, int64_t at_ns)
@@ -300,8 +352,9 @@ static void fly_turns(struct fleet *fleet)
         if (!run_until(&fleet->run, turn.at_ns))
             return;
         vehicle_advance(&fleet->vehicles[turn.vehicle], turn.at_ns);
-        if (!send_events(fleet, turn.vehicle, turn.at_ns) ||
-            !send_state(fleet, turn.vehicle, turn.telemetry, turn.at_ns))
+        if (!run_is_cut_off(&fleet->run, turn.vehicle) &&
+            (!send_events(fleet, turn.vehicle, turn.at_ns) ||
+             !send_state(fleet, turn.vehicle, turn.telemetry, turn.at_ns)))
             return;
         turn.at_ns += (int64_t)((double)NS_PER_S / rate_of(&fleet->options, turn.telemetry));
         sink_turn(fleet, 0, turn);
@@ -318,6 +371,9 @@ static int fly_run(struct fleet *fleet)
         .shadow = !options->no_shadow,
         .facts = facts,
         .follow = follow,
+        .act = act,
+        .acted = acted,
+        .restarted = restarted,
         .closure = fleet,
         .expected_total =
             (uint64_t)(rate_total(options) * (double)options->vehicles * options->duration_s),
@@ -346,6 +402,7 @@ int fly_main(int argc, char **argv)
                                           RUN_GATEWAY_GROUP,
                                           RUN_FAULT_GROUP,
                                           RUN_SHADOW_GROUP,
+                                          RUN_CREW_GROUP,
                                           RUN_REPORT_GROUP};
     const size_t group_count = sizeof groups / sizeof *groups;
     struct option_args args;
@@ -370,6 +427,7 @@ int fly_main(int argc, char **argv)
     }
     roster_free(fleet->roster);
     buf_done(&fleet->data);
+    buf_done(&fleet->told);
     free(fleet->vehicles);
     free(fleet->changes_seen);
     free(fleet->turns);

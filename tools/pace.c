@@ -25,6 +25,11 @@ int64_t pace_due(const struct pace *pace, int64_t schedule_ns)
     return pace->start_mono_ns + (int64_t)((double)schedule_ns / pace->speed);
 }
 
+int64_t pace_schedule(const struct pace *pace, int64_t mono_ns)
+{
+    return pace->speed > 0 ? (int64_t)((double)(mono_ns - pace->start_mono_ns) * pace->speed) : 0;
+}
+
 int64_t pace_timestamp(struct pace *pace, int64_t schedule_ns, int64_t now_real_ns)
 {
     int64_t at;

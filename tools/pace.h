@@ -29,6 +29,8 @@ void pace_init(struct pace *pace, double speed, int64_t length_ns, int64_t now_m
                int64_t now_real_ns);
 /* When it is due on the monotonic clock; INT64_MIN (at once) at speed 0. */
 int64_t pace_due(const struct pace *pace, int64_t schedule_ns);
+/* The schedule time that is due then; the reverse of pace_due. 0 at speed 0. */
+int64_t pace_schedule(const struct pace *pace, int64_t mono_ns);
 /* The timestamp to put into the envelope. */
 int64_t pace_timestamp(struct pace *pace, int64_t schedule_ns, int64_t now_real_ns);
 

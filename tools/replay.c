@@ -137,6 +137,20 @@ static enum shadow_wish follow(void *closure, uint32_t vehicle, const char *key,
     return value && !fact ? SHADOW_COPY : SHADOW_IGNORED;
 }
 
+/* ---- commands ---- */
+
+static enum crew_act act(void *closure, uint32_t vehicle, const char *type, struct doc_ref params,
+                         struct crew_refusal *refusal)
+{
+    (void)closure;
+    (void)vehicle;
+    (void)type;
+    (void)params;
+    snprintf(refusal->error, sizeof refusal->error, "a recorded flight takes no commands");
+    refusal->code = CODE_UNSUPPORTED;
+    return ACT_REFUSED;
+}
+
 /* ---- flying ---- */
 
 /* Copies stand on a spiral around the first, each about as far from its neighbours. */
@@ -164,6 +178,8 @@ static bool send_line(struct replay *replay, size_t at, int64_t schedule_ns)
             data = replay->data.data;
             size = replay->data.size_bytes;
         }
+        if (run_is_cut_off(&replay->run, vehicle))
+            continue;
         if (!run_send(&replay->run, vehicle, replay->types[at], data, size, schedule_ns))
             return false;
         if (mode && replay->run.shadow)
@@ -198,6 +214,7 @@ static int replay_run(struct replay *replay)
         .shadow = replay->options.shadow && !replay->options.no_shadow,
         .facts = facts,
         .follow = follow,
+        .act = act,
         .closure = replay,
         .expected_total = (uint64_t)passes * trace_count(replay->trace) * (uint64_t)replay->copies,
         .length_ns = passes * pass_ns,
@@ -222,6 +239,7 @@ int replay_main(int argc, char **argv)
                                           RUN_GATEWAY_GROUP,
                                           RUN_FAULT_GROUP,
                                           RUN_SHADOW_GROUP,
+                                          RUN_CREW_GROUP,
                                           RUN_REPORT_GROUP};
     const size_t group_count = sizeof groups / sizeof *groups;
     struct option_args args;

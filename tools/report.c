@@ -189,8 +189,21 @@ static void put_shadow(struct buf *buf, const struct shadow_counts *shadow)
     close_object(buf);
 }
 
+static void put_crew(struct buf *buf, const struct crew_counts *crew)
+{
+    open_object(buf, "commands");
+    put_count(buf, "heard", crew->heard);
+    put_count(buf, "heard_again", crew->repeated);
+    put_count(buf, "unheard", crew->unheard);
+    put_count(buf, "strange", crew->strange);
+    put_count(buf, "acted", crew->acted);
+    put_count(buf, "acks", crew->said);
+    close_object(buf);
+}
+
 void report_write(struct buf *buf, const struct report *report, const struct gateway *gateway,
-                  const struct shadow_counts *shadow, unsigned reconnects)
+                  const struct shadow_counts *shadow, const struct crew_counts *crew,
+                  unsigned reconnects)
 {
     double publishing_s =
         (double)(report->published_mono_ns - report->started_mono_ns) / (double)NS_PER_S;
@@ -217,5 +230,7 @@ void report_write(struct buf *buf, const struct report *report, const struct gat
     put_faults(buf, report);
     if (shadow)
         put_shadow(buf, shadow);
+    if (crew)
+        put_crew(buf, crew);
     buf_addc(buf, '}');
 }

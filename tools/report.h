@@ -6,6 +6,7 @@
 #ifndef TOOLS_REPORT_H
 #define TOOLS_REPORT_H
 
+#include "tools/crew.h"
 #include "tools/faults.h"
 #include "tools/gateway.h"
 
@@ -51,8 +52,9 @@ struct report {
 /* The place where messages of this type are counted; REPORT_TYPE_NONE where the table is full. */
 int report_type(struct report *report, enum category category, const char *name);
 uint64_t report_sent(const struct report *report);
-/* Appends the JSON object. */
+/* Appends the JSON object; `shadow` and `crew` NULL where the run had none. */
 void report_write(struct buf *buf, const struct report *report, const struct gateway *gateway,
-                  const struct shadow_counts *shadow, unsigned reconnects);
+                  const struct shadow_counts *shadow, const struct crew_counts *crew,
+                  unsigned reconnects);
 
 #endif

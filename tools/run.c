@@ -1,4 +1,5 @@
 #include "tools/run.h"
+#include "tools/run_crew.h"
 
 #include "twin/timestamp.h"
 
@@ -33,6 +34,7 @@ void run_catch_signals(void)
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    run_crew_catch_signal();
     signal(SIGPIPE, SIG_IGN);
 }
 
@@ -140,6 +142,7 @@ bool run_open(struct run *run, const struct run_setup *setup)
     bool kinds[HOSTILE_COUNT];
 
     memset(run, 0, sizeof *run);
+    run->setup = *setup;
     run->options = setup->options;
     run->progress = setup->options->progress || isatty(STDERR_FILENO);
     if (!hostile_kinds_parse(setup->options->faults.hostile_kinds, kinds)) {
@@ -150,7 +153,8 @@ bool run_open(struct run *run, const struct run_setup *setup)
     run->bus = run_connect(setup->options);
     if (!run->bus)
         return false;
-    if (!open_gateway(run) || !open_sender(run, setup) || !open_shadow(run, setup)) {
+    if (!open_gateway(run) || !open_sender(run, setup) || !open_shadow(run, setup) ||
+        !run_crew_open(run, setup)) {
         fprintf(stderr, "fleetsim: cannot start\n");
         return false;
     }
@@ -167,9 +171,11 @@ bool run_open(struct run *run, const struct run_setup *setup)
 void run_close(struct run *run)
 {
     shadow_free(run->shadow);
+    crew_free(run->crew);
     sender_free(run->sender);
     gateway_free(run->gateway);
     sim_sub_close(run->archived);
+    sim_sub_close(run->commands);
     sim_bus_close(run->bus, 0);
     sim_bus_end();
 }
@@ -263,6 +269,7 @@ static void pump(struct run *run, int64_t now_ns)
         take_archived(run, &msg, now_ns);
         sim_msg_done(&msg);
     }
+    run_crew_pump(run, now_ns);
     if (now_ns - run->ticked_ns < TICK_EVERY_NS)
         return;
     run->ticked_ns = now_ns;
@@ -279,6 +286,11 @@ static bool ended(struct run *run)
     else if (run->full)
         run->report.ended_by = "max_messages";
     return run_stopped() || run->full;
+}
+
+int64_t run_schedule_ns(const struct run *run)
+{
+    return pace_schedule(&run->pace, pace_mono_ns());
 }
 
 /* ---- sending ---- */
@@ -338,6 +350,13 @@ bool run_send(struct run *run, uint32_t vehicle, int type, const char *data, siz
     return true;
 }
 
+void run_say(struct run *run, uint32_t vehicle, int type, const char *data, size_t data_bytes)
+{
+    int64_t schedule_ns = run_schedule_ns(run);
+    sender_send(run->sender, vehicle, type, data, data_bytes, schedule_ns,
+                pace_timestamp(&run->pace, schedule_ns, pace_real_ns()));
+}
+
 /* ---- the end ---- */
 
 static bool all_acknowledged(struct run *run)
@@ -371,7 +390,7 @@ static bool tell_report(struct run *run)
     bool ok = true;
 
     report_write(&text, &run->report, run->gateway, run->shadow ? &run->shadow_counts : NULL,
-                 sim_bus_reconnects(run->bus));
+                 run->crew ? crew_counts(run->crew) : NULL, sim_bus_reconnects(run->bus));
     buf_addc(&text, '\n');
     fputs(buf_cstr(&text), stdout);
     if (fflush(stdout) != 0 || text.failed)
@@ -420,7 +439,7 @@ int run_end(struct run *run)
     run->report.ended_mono_ns = pace_mono_ns();
     ended(run);
     tell_shortcomings(run, archived);
-    if (!tell_report(run))
+    if (!tell_report(run) || !run_crew_tell(run))
         return EXIT_FAILED;
     if (!archived)
         return EXIT_NOT_ARCHIVED;

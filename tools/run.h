@@ -4,12 +4,15 @@
  *
  *     run_open → run_begin → { run_until → run_send }… → run_end → run_close
  *
+ * Vehicles answer commands all the while (run_crew.c). On SIGUSR1 the account of that is written.
+ *
  * Ownership: the run owns what it opens and borrows the roster. Threads: one (the signal handler
  * sets a flag and nothing else).
  */
 #ifndef TOOLS_RUN_H
 #define TOOLS_RUN_H
 
+#include "tools/crew.h"
 #include "tools/options.h"
 #include "tools/pace.h"
 #include "tools/sender.h"
@@ -31,6 +34,9 @@ struct run_options {
     bool shadow, no_shadow, dots, ignore_desired;
     int64_t follow_delay_ms;
     const char *known_keys, *report_file;
+    bool no_commands;
+    struct crew_options crew;
+    const char *account_file;
     bool progress;
     /* replay */
     int64_t loop, copies;
@@ -49,7 +55,7 @@ struct run_options {
 
 /* The groups of options that several subcommands share. */
 extern const struct option_group RUN_CONNECTION_GROUP, RUN_FLEET_GROUP, RUN_GATEWAY_GROUP,
-    RUN_FAULT_GROUP, RUN_SHADOW_GROUP, RUN_REPORT_GROUP;
+    RUN_FAULT_GROUP, RUN_SHADOW_GROUP, RUN_CREW_GROUP, RUN_REPORT_GROUP;
 
 /* Whether env and region are tokens; says so on stderr where not. */
 bool run_options_valid(const struct run_options *options);
@@ -64,9 +70,14 @@ struct run_setup {
     const char *command;
     const struct run_options *options;
     const struct roster *roster;
-    bool shadow; /* NULL functions below where not */
+    bool shadow; /* NULL functions for it where not */
     shadow_facts_fn *facts;
     shadow_follow_fn *follow;
+    /* How a vehicle does what a command says, as in struct crew_config; NULL: nobody answers. */
+    enum crew_act (*act)(void *closure, uint32_t vehicle, const char *type, struct doc_ref params,
+                         struct crew_refusal *refusal);
+    bool (*acted)(void *closure, uint32_t vehicle);
+    void (*restarted)(void *closure, uint32_t vehicle);
     void *closure;
     uint64_t expected_total; /* good messages in all, 0: not known */
     int64_t length_ns;       /* of the schedule, 0: endless */
@@ -80,6 +91,9 @@ struct run {
     struct sender *sender;
     struct shadow *shadow; /* NULL: none */
     struct sim_sub *archived;
+    struct crew *crew; /* NULL: none */
+    struct sim_sub *commands;
+    struct run_setup setup;
     struct report report;
     struct shadow_counts shadow_counts;
     struct pace pace;
@@ -103,6 +117,12 @@ bool run_until(struct run *run, int64_t schedule_ns);
 /* Sends a message, once there is a connection and room for it. False as above. */
 bool run_send(struct run *run, uint32_t vehicle, int type, const char *data, size_t data_bytes,
               int64_t schedule_ns);
+/* Sends a message of now without waiting, from within the functions of the setup. */
+void run_say(struct run *run, uint32_t vehicle, int type, const char *data, size_t data_bytes);
+/* The schedule's time of now, at which commands are done. */
+int64_t run_schedule_ns(const struct run *run);
+/* Whether the vehicle can send nothing now: what it says of its state is lost. */
+bool run_is_cut_off(const struct run *run, uint32_t vehicle);
 /* Sends the rest, waits as the options say, tells the report. The exit code. */
 int run_end(struct run *run);
 void run_close(struct run *run);

@@ -18,9 +18,10 @@ struct sender {
     struct rng rng;
     struct hold *hold;
     uint64_t *seqs;     /* by vehicle: the last one given */
+    uint32_t *restarts; /* by vehicle: of this boot of all */
     bool *clocks_wrong; /* by vehicle */
     bool kinds[HOSTILE_COUNT];
-    char boot[BOOT_BYTES];
+    char boot[BOOT_BYTES], vehicle_boot[2 * BOOT_BYTES]; /* of all; scratch: of one */
     uint64_t good_sent, hostile_sent, hostile_turn;
     unsigned clock_turn;
     struct buf subject, msg_id, payload; /* scratch */
@@ -36,8 +37,9 @@ struct sender *sender_new(const struct sender_config *config)
     rng_init(&sender->rng, config->seed);
     sender->hold = hold_new();
     sender->seqs = calloc(vehicles + 1, sizeof *sender->seqs);
+    sender->restarts = calloc(vehicles + 1, sizeof *sender->restarts);
     sender->clocks_wrong = calloc(vehicles + 1, sizeof *sender->clocks_wrong);
-    if (!sender->hold || !sender->seqs || !sender->clocks_wrong ||
+    if (!sender->hold || !sender->seqs || !sender->restarts || !sender->clocks_wrong ||
         !hostile_kinds_parse(config->faults.hostile_kinds, sender->kinds)) {
         sender_free(sender);
         return NULL;
@@ -54,6 +56,7 @@ void sender_free(struct sender *sender)
         return;
     hold_free(sender->hold);
     free(sender->seqs);
+    free(sender->restarts);
     free(sender->clocks_wrong);
     buf_done(&sender->subject);
     buf_done(&sender->msg_id);
@@ -65,6 +68,22 @@ void sender_boot(struct sender *sender, const char *boot)
 {
     snprintf(sender->boot, sizeof sender->boot, "%s", boot);
     memset(sender->seqs, 0, roster_count(sender->config.roster) * sizeof *sender->seqs);
+    memset(sender->restarts, 0, roster_count(sender->config.roster) * sizeof *sender->restarts);
+}
+
+void sender_restart(struct sender *sender, uint32_t vehicle)
+{
+    sender->restarts[vehicle]++;
+    sender->seqs[vehicle] = 0;
+}
+
+static const char *boot_of(struct sender *sender, uint32_t vehicle)
+{
+    if (sender->restarts[vehicle] == 0)
+        return sender->boot;
+    snprintf(sender->vehicle_boot, sizeof sender->vehicle_boot, "%s-%u", sender->boot,
+             sender->restarts[vehicle]);
+    return sender->vehicle_boot;
 }
 
 bool sender_ready(const struct sender *sender)
@@ -160,7 +179,7 @@ static void send_hostile(struct sender *sender, uint32_t vehicle, const char *ti
     const char *vid = roster_vid(config->roster, vehicle);
     struct message good = {.vid = vid,
                            .timestamp = timestamp,
-                           .boot = sender->boot,
+                           .boot = boot_of(sender, vehicle),
                            .seq = ++sender->seqs[vehicle],
                            .data = "{\"hostile\":true}",
                            .data_bytes = strlen("{\"hostile\":true}")};
@@ -217,7 +236,7 @@ static void compose(struct sender *sender, uint32_t vehicle, const struct report
     const char *vid = roster_vid(sender->config.roster, vehicle);
     struct message message = {.vid = vid,
                               .timestamp = timestamp,
-                              .boot = sender->boot,
+                              .boot = boot_of(sender, vehicle),
                               .seq = ++sender->seqs[vehicle],
                               .data = data,
                               .data_bytes = data_bytes};
@@ -226,7 +245,7 @@ static void compose(struct sender *sender, uint32_t vehicle, const struct report
     buf_reset(&sender->msg_id);
     buf_adds(&sender->msg_id, vid);
     buf_addc(&sender->msg_id, ':');
-    buf_adds(&sender->msg_id, sender->boot);
+    buf_adds(&sender->msg_id, message.boot);
     buf_addc(&sender->msg_id, ':');
     buf_json_int(&sender->msg_id, (int64_t)message.seq);
     buf_reset(&sender->payload);

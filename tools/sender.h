@@ -42,6 +42,8 @@ void sender_free(struct sender *sender);
 
 /* The gateways of all vehicles start anew: another boot, seq from 1. */
 void sender_boot(struct sender *sender, const char *boot);
+/* One vehicle's gateway starts anew. */
+void sender_restart(struct sender *sender, uint32_t vehicle);
 /* Whether a message can be taken now; otherwise wait for the connection or for acknowledgements. */
 bool sender_ready(const struct sender *sender);
 /* Sends one message, or holds it back. `type` is a place in the report's table. */

@@ -18,12 +18,12 @@
 #define CRUISE_ALT_M_MAX 500.0
 #define ACCELERATION_M_S2 2.0
 #define MISSION_RADIUS_M 400.0
-#define WAYPOINT_REACHED_M 3.0
 #define ARMED_S 3.0
 #define LANDED_S 2.0
 #define PARKED_S 20.0
 #define BATTERY_LOW 0.25
 #define BATTERY_CRITICAL 0.10
+#define BATTERY_CHANGED 0.5 /* of one that is told to wait */
 #define IDLE_CURRENT_A 0.6
 #define FLIGHT_CURRENT_A 18.0
 #define STEP_S 0.1      /* of the integration */
@@ -80,13 +80,13 @@ static void enter_mode(struct vehicle *vehicle, enum vehicle_mode mode)
     put_event(vehicle, VEHICLE_EVENT_MODE_CHANGE, from);
 }
 
-static void enter_phase(struct vehicle *vehicle, enum vehicle_phase phase)
+void vehicle_enter_phase(struct vehicle *vehicle, enum vehicle_phase phase)
 {
     vehicle->phase = phase;
     vehicle->phase_s = 0;
 }
 
-static void arm(struct vehicle *vehicle, bool armed)
+void vehicle_arm(struct vehicle *vehicle, bool armed)
 {
     if (vehicle->armed == armed)
         return;
@@ -130,7 +130,12 @@ void vehicle_init(struct vehicle *vehicle, const struct vehicle_setup *setup)
     vehicle->parked_s = rng_between(&vehicle->rng, 0, PARKED_S / 4);
     vehicle->current_a = IDLE_CURRENT_A;
     plan_mission(vehicle, NULL);
-    put_event(vehicle, VEHICLE_EVENT_STATUSTEXT, vehicle->mode);
+    vehicle_tell(vehicle, VEHICLE_EVENT_STATUSTEXT);
+}
+
+void vehicle_tell(struct vehicle *vehicle, enum vehicle_event_type type)
+{
+    put_event(vehicle, type, vehicle->mode);
 }
 
 /* ---- motion ---- */
@@ -152,7 +157,7 @@ static double steer(struct vehicle *vehicle, double north_m, double east_m, doub
 
     vehicle->vn = approach(vehicle->vn, wanted_n, ACCELERATION_M_S2 * dt);
     vehicle->ve = approach(vehicle->ve, wanted_e, ACCELERATION_M_S2 * dt);
-    if (left > WAYPOINT_REACHED_M)
+    if (left > VEHICLE_REACHED_M)
         vehicle->yaw = atan2(de, dn);
     /* a multicopter leans into its acceleration and against the air */
     double an = (vehicle->vn - before_n) / dt + 0.15 * vehicle->vn;
@@ -170,19 +175,22 @@ static void touch_down(struct vehicle *vehicle)
     vehicle->vn = vehicle->ve = vehicle->vu = 0;
     vehicle->roll = vehicle->pitch = 0;
     put_event(vehicle, VEHICLE_EVENT_LANDED, vehicle->mode);
-    enter_phase(vehicle, PHASE_LANDED);
+    vehicle_enter_phase(vehicle, PHASE_LANDED);
 }
 
 static void step_parked(struct vehicle *vehicle)
 {
+    if (vehicle->told_mode && vehicle->remaining < BATTERY_CHANGED &&
+        vehicle->phase_s >= vehicle->parked_s)
+        vehicle->remaining = 1;
     if (vehicle->told_mode || vehicle->phase_s < vehicle->parked_s)
         return;
     if (vehicle->remaining < 0.9 && vehicle->mission_no > 1)
         vehicle->remaining = 1; /* a fresh battery */
     vehicle->low_told = vehicle->critical_told = false;
     enter_mode(vehicle, VEHICLE_MODE_AUTO);
-    arm(vehicle, true);
-    enter_phase(vehicle, PHASE_ARMED);
+    vehicle_arm(vehicle, true);
+    vehicle_enter_phase(vehicle, PHASE_ARMED);
 }
 
 static void step_cruise(struct vehicle *vehicle, double dt)
@@ -191,7 +199,7 @@ static void step_cruise(struct vehicle *vehicle, double dt)
     vehicle->vu = approach(vehicle->vu, fmax(-1, fmin(1, vehicle->cruise_alt_m - vehicle->up_m)),
                            ACCELERATION_M_S2 * dt);
     if (steer(vehicle, vehicle->waypoints[at].north_m, vehicle->waypoints[at].east_m,
-              vehicle->cruise_m_s, dt) > WAYPOINT_REACHED_M)
+              vehicle->cruise_m_s, dt) > VEHICLE_REACHED_M)
         return;
     put_event(vehicle, VEHICLE_EVENT_WAYPOINT, vehicle->mode);
     vehicle->waypoint++;
@@ -199,8 +207,19 @@ static void step_cruise(struct vehicle *vehicle, double dt)
     if (vehicle->waypoint == vehicle->waypoint_count) {
         vehicle->waypoint = 0;
         enter_mode(vehicle, VEHICLE_MODE_RTL);
-        enter_phase(vehicle, PHASE_RETURN);
+        vehicle_enter_phase(vehicle, PHASE_RETURN);
     }
+}
+
+static void step_goto(struct vehicle *vehicle, double dt)
+{
+    double below_m = vehicle->told_alt_m - vehicle->up_m;
+    vehicle->vu =
+        approach(vehicle->vu, fmax(-DESCENT_M_S, fmin(CLIMB_M_S, below_m)), ACCELERATION_M_S2 * dt);
+    double left_m =
+        steer(vehicle, vehicle->told_north_m, vehicle->told_east_m, vehicle->cruise_m_s, dt);
+    if (left_m <= VEHICLE_REACHED_M && fabs(below_m) <= VEHICLE_LEVEL_M)
+        vehicle_enter_phase(vehicle, PHASE_LOITER);
 }
 
 static void step_phase(struct vehicle *vehicle, double dt)
@@ -210,16 +229,21 @@ static void step_phase(struct vehicle *vehicle, double dt)
         step_parked(vehicle);
         break;
     case PHASE_ARMED:
-        if (vehicle->phase_s < ARMED_S)
-            break;
+        if (vehicle->phase_s < ARMED_S || vehicle->told_mode)
+            break; /* who was told to wait waits */
         put_event(vehicle, VEHICLE_EVENT_TAKEOFF, vehicle->mode);
-        enter_phase(vehicle, PHASE_CLIMB);
+        vehicle_enter_phase(vehicle, PHASE_CLIMB);
         break;
     case PHASE_CLIMB:
         vehicle->vu = approach(vehicle->vu, CLIMB_M_S, ACCELERATION_M_S2 * dt);
         steer(vehicle, vehicle->north_m, vehicle->east_m, 0, dt);
-        if (vehicle->up_m >= vehicle->cruise_alt_m - 1)
-            enter_phase(vehicle, PHASE_CRUISE);
+        if (vehicle->told_mode && vehicle->up_m >= vehicle->told_alt_m - VEHICLE_LEVEL_M)
+            vehicle_enter_phase(vehicle, PHASE_LOITER);
+        else if (!vehicle->told_mode && vehicle->up_m >= vehicle->cruise_alt_m - VEHICLE_LEVEL_M)
+            vehicle_enter_phase(vehicle, PHASE_CRUISE);
+        break;
+    case PHASE_GOTO:
+        step_goto(vehicle, dt);
         break;
     case PHASE_CRUISE:
         step_cruise(vehicle, dt);
@@ -230,8 +254,8 @@ static void step_phase(struct vehicle *vehicle, double dt)
         break;
     case PHASE_RETURN:
         vehicle->vu = approach(vehicle->vu, 0, ACCELERATION_M_S2 * dt);
-        if (steer(vehicle, 0, 0, RETURN_M_S, dt) <= WAYPOINT_REACHED_M)
-            enter_phase(vehicle, PHASE_DESCEND);
+        if (steer(vehicle, 0, 0, RETURN_M_S, dt) <= VEHICLE_REACHED_M)
+            vehicle_enter_phase(vehicle, PHASE_DESCEND);
         break;
     case PHASE_DESCEND:
         vehicle->vu = approach(vehicle->vu, -DESCENT_M_S, ACCELERATION_M_S2 * dt);
@@ -242,25 +266,25 @@ static void step_phase(struct vehicle *vehicle, double dt)
     case PHASE_LANDED:
         if (vehicle->phase_s < LANDED_S)
             break;
-        arm(vehicle, false);
+        vehicle_arm(vehicle, false);
         if (!vehicle->told_mode) {
             enter_mode(vehicle, VEHICLE_MODE_STABILIZE);
             plan_mission(vehicle, NULL);
         }
         vehicle->parked_s = rng_between(&vehicle->rng, 0.5, 1.5) * PARKED_S;
-        enter_phase(vehicle, PHASE_PARKED);
+        vehicle_enter_phase(vehicle, PHASE_PARKED);
         break;
     }
 }
 
-static bool in_the_air(const struct vehicle *vehicle)
+bool vehicle_in_the_air(const struct vehicle *vehicle)
 {
     return vehicle->phase >= PHASE_CLIMB && vehicle->phase <= PHASE_DESCEND;
 }
 
 static void step_battery(struct vehicle *vehicle, double dt)
 {
-    bool flying = in_the_air(vehicle);
+    bool flying = vehicle_in_the_air(vehicle);
     double effort = flying ? 1 + 0.05 * vehicle->vu : IDLE_CURRENT_A / FLIGHT_CURRENT_A;
 
     vehicle->current_a = FLIGHT_CURRENT_A * effort;
@@ -274,14 +298,14 @@ static void step_battery(struct vehicle *vehicle, double dt)
             put_event(vehicle, VEHICLE_EVENT_FAILSAFE, vehicle->mode);
             vehicle->told_mode = false; /* the failsafe has the last word */
             enter_mode(vehicle, VEHICLE_MODE_RTL);
-            enter_phase(vehicle, PHASE_RETURN);
+            vehicle_enter_phase(vehicle, PHASE_RETURN);
         }
     }
     if (vehicle->remaining < BATTERY_CRITICAL && !vehicle->critical_told) {
         vehicle->critical_told = true;
         put_event(vehicle, VEHICLE_EVENT_BATTERY_CRITICAL, vehicle->mode);
         enter_mode(vehicle, VEHICLE_MODE_LAND);
-        enter_phase(vehicle, PHASE_DESCEND);
+        vehicle_enter_phase(vehicle, PHASE_DESCEND);
     }
 }
 
@@ -317,20 +341,20 @@ bool vehicle_set_mode(struct vehicle *vehicle, const char *name)
         return false;
     vehicle->told_mode = mode != VEHICLE_MODE_AUTO;
     enter_mode(vehicle, (enum vehicle_mode)mode);
-    if (!in_the_air(vehicle))
+    if (!vehicle_in_the_air(vehicle))
         return true;
     switch ((enum vehicle_mode)mode) {
     case VEHICLE_MODE_AUTO:
-        enter_phase(vehicle, PHASE_CRUISE);
+        vehicle_enter_phase(vehicle, PHASE_CRUISE);
         break;
     case VEHICLE_MODE_RTL:
-        enter_phase(vehicle, PHASE_RETURN);
+        vehicle_enter_phase(vehicle, PHASE_RETURN);
         break;
     case VEHICLE_MODE_LAND:
-        enter_phase(vehicle, PHASE_DESCEND);
+        vehicle_enter_phase(vehicle, PHASE_DESCEND);
         break;
     default:
-        enter_phase(vehicle, PHASE_LOITER);
+        vehicle_enter_phase(vehicle, PHASE_LOITER);
         break;
     }
     return true;

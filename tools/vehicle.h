@@ -13,6 +13,7 @@
 #include "tools/rng.h"
 
 #include "twin/buf.h"
+#include "twin/doc.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -46,6 +47,7 @@ enum vehicle_phase {
     PHASE_CLIMB,
     PHASE_CRUISE,
     PHASE_LOITER, /* holds its place */
+    PHASE_GOTO,   /* to a place it was told */
     PHASE_RETURN,
     PHASE_DESCEND,
     PHASE_LANDED, /* on the ground, still armed */
@@ -86,8 +88,9 @@ struct vehicle {
     enum vehicle_phase phase;
     enum vehicle_mode mode;
     bool armed, low_told, critical_told;
-    bool told_mode;           /* an operator wants this mode: no mission of its own accord */
-    bool told_mission;        /* … this mission: it is flown again and again */
+    bool told_mode;    /* an operator wants this mode: no mission of its own accord */
+    bool told_mission; /* … this mission: it is flown again and again */
+    double told_north_m, told_east_m, told_alt_m; /* PHASE_GOTO; PHASE_CLIMB where told_mode */
     double phase_s, parked_s; /* since the phase began; how long it stays parked */
     int64_t at_ns;            /* schedule time it has been simulated to */
     struct {
@@ -106,11 +109,35 @@ struct vehicle_setup {
     double endurance_s;
 };
 
+/* How near is there. */
+#define VEHICLE_REACHED_M 3.0
+#define VEHICLE_LEVEL_M 1.0
+
 void vehicle_init(struct vehicle *vehicle, const struct vehicle_setup *setup);
 /* Simulates on to a schedule time; never back. */
 void vehicle_advance(struct vehicle *vehicle, int64_t to_ns);
 /* False where there is none left. */
 bool vehicle_take_event(struct vehicle *vehicle, struct vehicle_event *event);
+
+/* ---- commands (contract §2), in vehicle_order.c ---- */
+
+struct vehicle_refusal {
+    const char *error; /* a fixed text */
+    bool unsupported;  /* no vehicle of this kind ever does it */
+};
+enum vehicle_answer {
+    VEHICLE_REFUSES, /* and *refusal says why */
+    VEHICLE_NOTES,   /* done, and what it does goes on */
+    VEHICLE_DOES,    /* done, and it ends what the vehicle was doing */
+    VEHICLE_BEGINS,  /* it takes a while, until vehicle_order_done */
+};
+enum vehicle_answer vehicle_order(struct vehicle *vehicle, const char *type, struct doc_ref params,
+                                  struct vehicle_refusal *refusal);
+/* Whether it has done what it began last. */
+bool vehicle_order_done(const struct vehicle *vehicle);
+bool vehicle_in_the_air(const struct vehicle *vehicle);
+/* The computer that speaks for it starts anew, and says so; the flight goes on. */
+void vehicle_restart(struct vehicle *vehicle);
 
 /* What an operator can ask for by the desired state. False where the vehicle knows no such thing.
  */
@@ -120,6 +147,11 @@ void vehicle_release_mode(struct vehicle *vehicle);
 bool vehicle_set_mission(struct vehicle *vehicle, const char *mission);
 bool vehicle_set_cruise(struct vehicle *vehicle, double m_s);
 bool vehicle_set_cruise_alt(struct vehicle *vehicle, double alt_m);
+
+/* Parts of the above, for vehicle_order.c. */
+void vehicle_arm(struct vehicle *vehicle, bool armed);
+void vehicle_enter_phase(struct vehicle *vehicle, enum vehicle_phase phase);
+void vehicle_tell(struct vehicle *vehicle, enum vehicle_event_type type);
 
 /* Append the `data` objects of contract §2. */
 void vehicle_write_position(struct buf *buf, struct vehicle *vehicle);
