@@ -11,7 +11,9 @@
 #include "hub/migrate.h"
 #include "hub/position_gate.h"
 #include "hub/presence.h"
+#include "hub/record_keeper.h"
 #include "hub/record_lane.h"
+#include "hub/record_purge.h"
 #include "hub/recorder.h"
 #include "hub/registry.h"
 #include "hub/routes.h"
@@ -54,6 +56,7 @@ struct hub {
     struct app app;
     bool migrate;
     struct recorder *recorder;
+    struct record_keeper *keeper;
     struct last_found found; /* in TWIN_LAST, at the start */
     struct presence_lane *presence;
     struct shadow_lane *shadow;
@@ -390,10 +393,17 @@ static bool start(struct hub *hub)
                                                         .bus = app->bus,
                                                         .admits = registered ? admits : NULL,
                                                         .admits_closure = app});
+    if (app->record)
+        hub->keeper =
+            record_keeper_start(&(struct record_keeper_options){.config = app->config,
+                                                                .bus = app->bus,
+                                                                .lane = app->record,
+                                                                .clock = &app->clock,
+                                                                .purge_age_s = RECORD_PURGE_AGE_S});
     app->archive = archive_reader_new(app->config->postgres.dsn, HTTP_WORKERS);
     app->live = app->groups ? start_live(app) : NULL;
     hub->gate = app->archive ? position_gate_new(app->store, app->archive) : NULL;
-    if (!app->live || !hub->recorder || !app->record || !hub->gate || !start_http(hub))
+    if (!app->live || !hub->recorder || !hub->keeper || !hub->gate || !start_http(hub))
         return false;
     hub->starter_running = pthread_create(&hub->starter, NULL, starter_run, hub) == 0;
     return hub->starter_running;
@@ -434,6 +444,7 @@ static void stop(struct hub *hub)
     groups_stop(app->groups);
     registry_stop(atomic_load(&app->registry));
     recorder_free(hub->recorder, RECORDER_STOP_MS);
+    record_keeper_stop(hub->keeper);
     record_lane_stop(app->record, RECORD_STOP_MS);
     registry_free(atomic_load(&app->registry));
     shadow_writer_free(app->shadow);

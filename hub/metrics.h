@@ -50,6 +50,8 @@
       "Messages already on record")                                                                \
     X(TRACKS_SKIPPED, "tracks_skipped_total", COUNTER, NONE, NONE,                                 \
       "Track records left out: TWIN_RECORD did not take them in time")                             \
+    X(PURGED, "purged_messages_total", COUNTER, STREAM, NONE,                                      \
+      "Archived messages purged from a stream near its limit")                                     \
     X(BATCHES, "record_batches_total", COUNTER, RESULT, NONE, "Archive transactions, by outcome")  \
     X(ARCHIVED_SEQ, "archived_seq", GAUGE, STREAM, NONE, "Last sequence committed to the archive") \
     X(ARCHIVE_WRITER, "archive_writer", GAUGE, NONE, NONE, "1 while this hub writes the archive")  \

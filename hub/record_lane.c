@@ -73,6 +73,7 @@ static void status_update(struct record_lane *lane)
     for (int i = 0; i < RECORD_STREAMS; i++) {
         const struct record_stream *stream = &lane->streams[i];
         lane->status.streams[i].name = stream->name;
+        lane->status.streams[i].label = stream->label;
         lane->status.streams[i].open = stream->consumer != NULL;
         lane->status.streams[i].created_ns = stream->committed.created_ns;
         lane->status.streams[i].archived_seq = stream->committed.seq;

@@ -48,6 +48,7 @@ struct record_lane_status {
     bool writer;   /* this hub writes the archive; else it stands by */
     struct {
         const char *name;
+        enum stream_label label;
         bool open;
         int64_t created_ns;
         uint64_t archived_seq; /* committed */
