@@ -1,5 +1,6 @@
 #include "hub/failpoint.h"
 
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,9 @@ static const char *const names[FAILPOINT_COUNT] = {
 };
 
 static _Atomic long left[FAILPOINT_COUNT]; /* how often it is still to be passed, and die; 0: not */
+static bool freeze;                        /* instead of ending; set before any thread is there */
+
+static const char freeze_word[] = ":freeze";
 
 bool failpoint_init(void)
 {
@@ -23,10 +27,12 @@ bool failpoint_init(void)
     size_t size = strcspn(text, ":");
     char *end = NULL;
     long times = text[size] ? strtol(text + size + 1, &end, 10) : 1;
-    if ((end && *end) || times < 1)
+    bool stays = end && strcmp(end, freeze_word) == 0;
+    if ((end && *end && !stays) || times < 1)
         return false;
     for (int i = 0; i < FAILPOINT_COUNT; i++) {
         if (strlen(names[i]) == size && memcmp(names[i], text, size) == 0) {
+            freeze = stays;
             atomic_store(&left[i], times);
             return true;
         }
@@ -38,6 +44,9 @@ void failpoint_reached(enum failpoint point)
 {
     if (atomic_load_explicit(&left[point], memory_order_relaxed) == 0)
         return;
-    if (atomic_fetch_sub(&left[point], 1) == 1)
+    if (atomic_fetch_sub(&left[point], 1) != 1)
+        return;
+    if (!freeze)
         _exit(STATUS_KILLED);
+    raise(SIGSTOP); /* to this thread: it goes no step further, and all the others stop with it */
 }

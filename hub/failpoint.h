@@ -1,10 +1,12 @@
 /*
  * failpoint: named places where the process ends at once, as by kill -9, when the environment says
  * so: `FLEETHUB_FAILPOINT=shadow_requested` or, for the third time that it is reached,
- * `FLEETHUB_FAILPOINT=shadow_requested:3`. For tests of what a crash leaves behind; without the
- * variable a failpoint is one load of a flag.
+ * `FLEETHUB_FAILPOINT=shadow_requested:3`. With `freeze` behind the number
+ * (`record_inserted:3:freeze`) it stands still there instead, as by kill -STOP, until it gets a
+ * SIGCONT. For tests of what a crash leaves behind; without the variable a failpoint is one load of
+ * a flag.
  *
- * Threads: failpoint_init before any other thread; failpoint from any.
+ * Threads: failpoint_init before any other thread; failpoint_reached from any.
  */
 #ifndef HUB_FAILPOINT_H
 #define HUB_FAILPOINT_H
@@ -17,7 +19,18 @@
     X(SHADOW_OUTCOME, "shadow_outcome")     /* the outcome is queued, the answer not sent */       \
     X(REGISTRY_WRITTEN, "registry_written") /* TWIN_LAST says so, the record does not */           \
     X(REGISTRY_HIDDEN, "registry_hidden") /* retired and on record, its keys still hold values */  \
-    X(GROUP_WRITTEN, "group_written")     /* the group is in the bucket, not on record */
+    X(GROUP_WRITTEN, "group_written")     /* the group is in the bucket, not on record */          \
+    X(RECORD_CLAIMED, "record_claimed")   /* the lease is taken, no position is read */            \
+    X(RECORD_TAKEN, "record_taken")       /* a message is in the batch */                          \
+    X(RECORD_GATHERED, "record_gathered") /* the batch is complete, no transaction is open */      \
+    X(RECORD_BEGUN, "record_begun")       /* the fence is passed, its row is locked */             \
+    X(RECORD_DIGESTED, "record_digested") /* the digests are in, the rows are not */               \
+    X(RECORD_INSERTED, "record_inserted") /* the rows are in, the tree is as it was */             \
+    X(RECORD_GROWN, "record_grown")       /* the tree has grown, the positions are as they were */ \
+    X(RECORD_POSITIONED, "record_positioned") /* all is in, but for the COMMIT */                  \
+    X(RECORD_COMMITTED, "record_committed")   /* committed, and nobody has been told */            \
+    X(RECORD_PUBLISHING, "record_publishing") /* before `archived` is published */                 \
+    X(RECORD_PUBLISHED, "record_published")   /* and after it */
 
 enum failpoint {
 #define X(id, name) FAILPOINT_##id,

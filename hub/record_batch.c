@@ -1,5 +1,6 @@
 #include "hub/record_batch_impl.h"
 
+#include "hub/failpoint.h"
 #include "hub/record_hash.h"
 #include "hub/record_tree.h"
 
@@ -287,6 +288,7 @@ static enum pg_status log_finish(struct record_batch *batch, struct pg *pg, int6
     status = pg_run(pg, &end_log, &batch->params, NULL, error);
     if (status != PG_OK)
         return status;
+    failpoint_reached(FAILPOINT_RECORD_POSITIONED);
     return pg_script(pg, "COMMIT", error);
 }
 
@@ -299,16 +301,21 @@ static enum pg_status commit_once(struct record_batch *batch, struct pg *pg, int
     enum pg_status status = log_begin(batch, pg, writer, &end, fenced, error);
     *again = false;
     if (status == PG_OK && !*fenced)
+        failpoint_reached(FAILPOINT_RECORD_BEGUN);
+    if (status == PG_OK && !*fenced)
         status = dedupe(batch, pg, end.next_seq, again, error);
     if (status == PG_OK && !*fenced && !*again) {
         int64_t first = end.next_seq;
+        failpoint_reached(FAILPOINT_RECORD_DIGESTED);
         status = seal(batch, &end, error);
         if (status == PG_OK)
             status = record_tree_begin(batch->tree, pg, writer, first - 1, error);
         if (status == PG_OK && end.next_seq > first)
             status = record_rows_insert(pg, &batch->params, batch->rows, batch->count, error);
+        failpoint_reached(FAILPOINT_RECORD_INSERTED);
         if (status == PG_OK)
             status = grow(batch, pg, error);
+        failpoint_reached(FAILPOINT_RECORD_GROWN);
         if (status == PG_OK)
             status = log_finish(batch, pg, writer, progress, &end, error);
     }

@@ -1,6 +1,7 @@
 #include "hub/record_lane.h"
 
 #include "hub/clock.h"
+#include "hub/failpoint.h"
 #include "hub/log.h"
 #include "hub/metrics.h"
 #include "hub/migrate.h"
@@ -203,6 +204,7 @@ static bool look_after_partitions(struct record_lane *lane)
 static void become_writer(struct record_lane *lane)
 {
     struct pg_error error;
+    failpoint_reached(FAILPOINT_RECORD_CLAIMED);
     if (!look_after_partitions(lane)) {
         fail(lane, "making partitions", "the connection was lost");
         return;
@@ -292,6 +294,7 @@ static enum taken take_turn(struct record_lane *lane, struct record_stream *stre
         if (!kept)
             return TAKEN_NO_MEMORY;
         taken = TAKEN_SOME;
+        failpoint_reached(FAILPOINT_RECORD_TAKEN);
     }
     has_work(lane);
     return taken;
@@ -336,6 +339,7 @@ static bool commit(struct record_lane *lane)
     struct pg_error error;
 
     record_streams_progress(lane->streams, progress);
+    failpoint_reached(FAILPOINT_RECORD_GATHERED);
     if (record_batch_commit(lane->batch, lane->pg, lane->writer_number, progress, &outcome,
                             &error) != PG_OK) {
         metrics_inc(METRIC_BATCHES, RESULT_FAILED);
@@ -347,6 +351,7 @@ static bool commit(struct record_lane *lane)
         stand_by(lane, "another hub has taken over");
         return false;
     }
+    failpoint_reached(FAILPOINT_RECORD_COMMITTED);
     record_streams_committed(lane->streams);
     record_batch_reset(lane->batch);
     lane->batch_since_ms = 0;
@@ -389,8 +394,10 @@ static void publish(struct record_lane *lane)
                  (unsigned long long)stream->committed.seq);
     }
     buf_addc(&text, '}');
+    failpoint_reached(FAILPOINT_RECORD_PUBLISHING);
     if (!text.failed && text.size_bytes > 2 && bus_connects(lane->bus) == lane->connects)
         bus_publish(lane->bus, lane->subject, text.data, text.size_bytes);
+    failpoint_reached(FAILPOINT_RECORD_PUBLISHED);
     buf_done(&text);
     lane->publish_ms = clock_mono_ms();
 }

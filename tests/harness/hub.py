@@ -87,11 +87,7 @@ class Hub:
             first = self.port == 0
             if first:
                 self.port = free_port()
-            self.write_config()
-            self.process = Process(
-                [PROGRAM, "run", "--config", self.config_path] + (["--migrate"] if migrate else []),
-                self.log_path)
-            self.processes.append(self.process)
+            self.launch(migrate)
             wait_until(lambda: not self.process.alive() or self.get("/livez").status == 200, 30,
                        "the hub answers /livez")
             if self.process.alive():
@@ -104,6 +100,14 @@ class Hub:
         if ready:
             self.wait_ready()
         return self
+
+    def launch(self, migrate=True):
+        """Starts it and waits for nothing."""
+        self.write_config()
+        self.process = Process(
+            [PROGRAM, "run", "--config", self.config_path] + (["--migrate"] if migrate else []),
+            self.log_path)
+        self.processes.append(self.process)
 
     def wait_ready(self, status="ready", timeout=30):
         def reached():
