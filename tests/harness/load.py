@@ -50,6 +50,7 @@ class Load:
         verdict = Verdict(published)
         for record in records:
             verdict.records += 1
+            verdict.leaves.append(bytes.fromhex(record.hash))
             if not record.hash_is_right():
                 verdict.complain("a leaf hash is wrong", record.seq)
             if record.kind in ("event", "ack"):
@@ -82,6 +83,7 @@ class Verdict:
     def __init__(self, published):
         self.published, self.seen = published, bytearray(published)
         self.records = self.lost = self.duplicated = 0
+        self.leaves = []  # hashes, in the order of the log
         self.complaints = {}  # what: [how often, the first examples]
 
     def complain(self, what, where):

@@ -17,7 +17,8 @@ COLUMNS = ("seq", "replace(id::text, '-', '')", "encode(hash, 'hex')", "kind", "
            "encode(raw, 'hex')")
 ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 EPOCH = datetime.datetime(1970, 1, 1)
-LEAF = b"\0"
+LEAF, NODE = b"\0", b"\1"
+TILE, HASH_BYTES = 32, 32
 
 # One number each that must be 0.
 INVARIANTS = {
@@ -94,6 +95,47 @@ def records(postgres):
             yield Record(line.rstrip("\n").split("\t"))
     if child.returncode != 0:
         raise AssertionError("the records cannot be read")
+
+
+def tree_levels(leaves):
+    """Of the tiled tree over these leaf hashes (hub/tree.h): the nodes of each level in turn."""
+    levels, nodes = [], leaves
+    while nodes:
+        levels.append(nodes)
+        nodes = [_root(nodes[at:at + TILE]) for at in range(0, len(nodes) - TILE + 1, TILE)]
+    return levels
+
+
+def _root(nodes):
+    while len(nodes) > 1:
+        nodes = [hashlib.sha256(NODE + nodes[at] + nodes[at + 1]).digest()
+                 for at in range(0, len(nodes), 2)]
+    return nodes[0]
+
+
+def tree_difference(postgres, leaves):
+    """What is wrong with the tree in the database, as text; "" where it is that of these leaves.
+    Of the lowest level the records themselves may be the full tiles."""
+    rows = postgres.query("SELECT 'tile', level, tile, encode(nodes, 'hex') FROM tree_tiles "
+                          "UNION ALL SELECT 'edge', level, tile, encode(nodes, 'hex') "
+                          "FROM tree_edge").splitlines()
+    have = {}
+    for row in rows:
+        kind, level, tile, nodes = row.split("|")
+        if nodes:
+            have[kind, int(level), int(tile)] = bytes.fromhex(nodes)
+    want = {}
+    for level, nodes in enumerate(tree_levels(leaves)):
+        full = len(nodes) // TILE
+        for tile in range(full):
+            want["tile", level, tile] = b"".join(nodes[tile * TILE:(tile + 1) * TILE])
+        if len(nodes) % TILE:
+            want["edge", level, full] = b"".join(nodes[full * TILE:])
+    for place in sorted(set(have) | set(want)):
+        missing = place not in have and place[:2] != ("tile", 0)
+        if missing or (place in have and have[place] != want.get(place)):
+            return f"{place[0]} {place[2]} of level {place[1]} is not that of the records"
+    return ""
 
 
 def broken_invariants(postgres):

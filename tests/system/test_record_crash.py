@@ -10,7 +10,7 @@ from harness import StackCase, wait_until
 from harness.gateway import Gateway
 from harness.load import Load
 from harness.process import SOURCE_DIR
-from harness.record_check import broken_invariants, records
+from harness.record_check import broken_invariants, records, tree_difference
 from harness.shadows import failpoint
 
 KILLED = 137
@@ -54,6 +54,7 @@ class RecordCase(StackCase):
         self.assertEqual(broken_invariants(self.stack.postgres), {})
         verdict = self.load.judge(records(self.stack.postgres), self.gateway.published)
         self.assertTrue(verdict.good(), str(verdict))
+        self.assertEqual(tree_difference(self.stack.postgres, verdict.leaves), "")
 
 
 class Killed(RecordCase):
@@ -75,7 +76,7 @@ class Killed(RecordCase):
                 self.expect_once()
 
     def test_again_and_again_before_anything_is_committed(self):
-        for point in ("record_positioned", "record_inserted", "record_begun", "record_claimed"):
+        for point in ("record_positioned", "record_grown", "record_begun", "record_claimed"):
             self.die_at(point)
         self.assertEqual(int(self.stack.postgres.query(
             "SELECT count(*) FROM records WHERE kind IN ('event', 'ack')")), 0)
