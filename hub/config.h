@@ -90,7 +90,7 @@ struct config {
     } commands;
     struct {
         int retention_days, checkpoint_s;
-        char *signing_key_file;
+        char *signing_key_file, *previous_key_file, *checkpoint_file;
         int track_s;
     } record;
     struct {

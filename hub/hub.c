@@ -11,6 +11,7 @@
 #include "hub/migrate.h"
 #include "hub/position_gate.h"
 #include "hub/presence.h"
+#include "hub/record_checkpoint.h"
 #include "hub/record_keeper.h"
 #include "hub/record_lane.h"
 #include "hub/record_purge.h"
@@ -57,7 +58,8 @@ struct hub {
     bool migrate;
     struct recorder *recorder;
     struct record_keeper *keeper;
-    struct last_found found; /* in TWIN_LAST, at the start */
+    struct record_signers signers; /* of checkpoints of the record */
+    struct last_found found;       /* in TWIN_LAST, at the start */
     struct presence_lane *presence;
     struct shadow_lane *shadow;
     struct shadow_settler *settler;
@@ -388,11 +390,17 @@ static bool start(struct hub *hub)
     bool registered = app->config->vehicles.admission == ADMISSION_REGISTERED;
     app->groups = groups_new(app->config, app->bus, app->store);
     hub->recorder = recorder_new(app->bus, app->config->env, app->config->region);
+    char error[AUDIT_ERROR_BYTES];
+    if (!record_signers_load(app->config, &hub->signers, error)) {
+        log_error("hub.signing_key_unusable", "error", error);
+        return false;
+    }
     app->record =
         record_lane_start(&(struct record_lane_options){.config = app->config,
                                                         .bus = app->bus,
                                                         .admits = registered ? admits : NULL,
-                                                        .admits_closure = app});
+                                                        .admits_closure = app,
+                                                        .signers = &hub->signers});
     if (app->record)
         hub->keeper =
             record_keeper_start(&(struct record_keeper_options){.config = app->config,
@@ -446,6 +454,7 @@ static void stop(struct hub *hub)
     recorder_free(hub->recorder, RECORDER_STOP_MS);
     record_keeper_stop(hub->keeper);
     record_lane_stop(app->record, RECORD_STOP_MS);
+    record_signers_done(&hub->signers);
     registry_free(atomic_load(&app->registry));
     shadow_writer_free(app->shadow);
     position_gate_free(hub->gate);

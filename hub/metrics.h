@@ -55,6 +55,12 @@
     X(BATCHES, "record_batches_total", COUNTER, RESULT, NONE, "Archive transactions, by outcome")  \
     X(ARCHIVED_SEQ, "archived_seq", GAUGE, STREAM, NONE, "Last sequence committed to the archive") \
     X(ARCHIVE_WRITER, "archive_writer", GAUGE, NONE, NONE, "1 while this hub writes the archive")  \
+    X(RECORD_CHECKPOINTS, "record_checkpoints_total", COUNTER, RESULT, NONE,                       \
+      "Publications of checkpoints of the record")                                                 \
+    X(RECORD_CHECKPOINT_SIZE, "record_checkpoint_records", GAUGE, NONE, NONE,                      \
+      "Records that the newest checkpoint covers")                                                 \
+    X(RECORD_DIVERGED, "record_diverged", GAUGE, NONE, NONE,                                       \
+      "1 when the archive is not what was published of it")                                        \
     X(STREAM_EPOCHS, "stream_epochs_total", COUNTER, STREAM, NONE, "Streams found to begin anew")  \
     X(CONNECTED, "connected", GAUGE, PEER, NONE, "1 while connected")                              \
     X(DELTA_CONVERGENCE, "delta_convergence_seconds", HISTOGRAM, NONE, NONE,                       \

@@ -64,6 +64,11 @@ struct record_batch *record_batch_new(const char *region)
     return batch;
 }
 
+struct record_tree *record_batch_tree(struct record_batch *batch)
+{
+    return batch->tree;
+}
+
 void record_batch_reset(struct record_batch *batch)
 {
     batch->count = batch->bytes = 0;

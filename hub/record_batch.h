@@ -34,6 +34,8 @@ struct record_batch;
 struct record_batch *record_batch_new(const char *region);
 void record_batch_free(struct record_batch *batch);
 void record_batch_reset(struct record_batch *batch);
+/* The log's tree, which grows with what is committed; the batch owns it. */
+struct record_tree *record_batch_tree(struct record_batch *batch);
 
 /* Adds a record; `day` for the table of digests. False: no memory, nothing was added. */
 bool record_batch_add(struct record_batch *batch, const struct record *record, int32_t day);

@@ -6,8 +6,10 @@
 #include "hub/metrics.h"
 #include "hub/migrate.h"
 #include "hub/pg.h"
+#include "hub/record_checkpoint.h"
 #include "hub/record_lease.h"
 #include "hub/record_partitions.h"
+#include "hub/record_tree.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -51,6 +53,7 @@ struct record_lane {
     struct record_stream streams[RECORD_STREAMS];
     struct record_maker *maker;
     struct record_batch *batch;
+    struct record_checkpoint *checkpoint;
     int64_t batch_since_ms; /* when it got something to commit; 0: nothing */
     int64_t beat_ms, publish_ms, partitions_ms;
     uint64_t connects; /* of the bus, as of the last doubt */
@@ -211,6 +214,10 @@ static void become_writer(struct record_lane *lane)
     }
     if (record_streams_load(lane->streams, lane->pg, &error) != PG_OK) {
         fail(lane, "reading the positions", error.text);
+        return;
+    }
+    if (record_checkpoint_begin(lane->checkpoint, lane->pg, lane->batch, &error) != PG_OK) {
+        fail(lane, "reading the checkpoints", error.text);
         return;
     }
     lane->writer = true;
@@ -416,6 +423,22 @@ static bool end_minutes(struct record_lane *lane)
     return true;
 }
 
+/* Once a second: positions, checkpoints, and what is counted. */
+static bool tell(struct record_lane *lane)
+{
+    struct pg_error error;
+    publish(lane);
+    if (record_checkpoint_publish(lane->checkpoint, lane->pg, lane->batch, &error) != PG_OK) {
+        fail(lane, "publishing checkpoints", error.text);
+        return false;
+    }
+    if (!end_minutes(lane)) {
+        fail(lane, "counting refusals", "no memory");
+        return false;
+    }
+    return true;
+}
+
 /* One round: read, commit when it is time, show a sign of life. */
 static void work(struct record_lane *lane)
 {
@@ -426,7 +449,8 @@ static void work(struct record_lane *lane)
     }
     now_ms = clock_mono_ms();
     bool due = lane->batch_since_ms && now_ms - lane->batch_since_ms >= BATCH_AGE_MS;
-    if ((due || record_batch_full(lane->batch)) && !commit(lane))
+    if ((due || record_checkpoint_waiting(lane->checkpoint) || record_batch_full(lane->batch)) &&
+        !commit(lane))
         return;
     if (now_ms - lane->beat_ms >= BEAT_MS && !beat(lane))
         return;
@@ -434,13 +458,8 @@ static void work(struct record_lane *lane)
         fail(lane, "making partitions", "the connection was lost");
         return;
     }
-    if (now_ms - lane->publish_ms >= PUBLISH_MS) {
-        publish(lane);
-        if (!end_minutes(lane)) {
-            fail(lane, "counting refusals", "no memory");
-            return;
-        }
-    }
+    if (now_ms - lane->publish_ms >= PUBLISH_MS && !tell(lane))
+        return;
     status_update(lane);
 }
 
@@ -453,6 +472,8 @@ static void finish(struct record_lane *lane)
         commit(lane);
     if (lane->writer) {
         publish(lane);
+        if (!atomic_load(&lane->interrupt))
+            record_checkpoint_publish(lane->checkpoint, lane->pg, lane->batch, &error);
         record_lease_release(lane->pg, lane->writer_number, &error);
     }
     forget(lane);
@@ -482,6 +503,7 @@ static void lane_free(struct record_lane *lane)
 {
     record_streams_done(lane->streams);
     record_maker_free(lane->maker);
+    record_checkpoint_free(lane->checkpoint);
     record_batch_free(lane->batch);
     pthread_mutex_destroy(&lane->lock);
     free(lane);
@@ -509,10 +531,13 @@ struct record_lane *record_lane_start(const struct record_lane_options *options)
     pthread_mutex_init(&lane->lock, NULL);
     lane->maker = record_maker_new((size_t)lane->config->nats.limits.payload_bytes);
     lane->batch = record_batch_new(lane->config->region);
+    lane->checkpoint = record_checkpoint_new(lane->config, lane->bus, options->signers);
+    if (lane->batch)
+        record_tree_checkpoints(record_batch_tree(lane->batch), lane->checkpoint);
     if (lane->maker)
         record_maker_admission(lane->maker, options->admits, options->admits_closure);
     name_all(lane);
-    if (!record_streams_init(lane->streams) || !lane->maker || !lane->batch ||
+    if (!record_streams_init(lane->streams) || !lane->maker || !lane->batch || !lane->checkpoint ||
         pthread_create(&lane->thread, NULL, run, lane) != 0) {
         lane_free(lane);
         return NULL;

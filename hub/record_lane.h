@@ -29,12 +29,14 @@
 #include <stdint.h>
 
 struct record_lane;
+struct record_signers;
 
 struct record_lane_options {
     const struct config *config; /* outlives the lane */
     struct bus *bus;
     record_admits_fn *admits; /* record_make.h */
     void *admits_closure;
+    const struct record_signers *signers; /* of checkpoints; NULL: unsigned */
 };
 
 /* Starts, with or without a broker and a database there. NULL: no memory, or no thread. */

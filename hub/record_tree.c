@@ -1,5 +1,6 @@
 #include "hub/record_tree.h"
 
+#include "hub/record_checkpoint.h"
 #include "hub/tree_store.h"
 
 #include <stdio.h>
@@ -11,6 +12,7 @@ struct record_tree {
     int64_t edge_writer;   /* the number that it was committed under; 0: it is not known */
     int64_t writer;        /* of the batch under way */
     struct tree_growth growth;
+    struct record_checkpoint *checkpoint;
 };
 
 struct record_tree *record_tree_new(void)
@@ -24,6 +26,11 @@ void record_tree_free(struct record_tree *tree)
         return;
     tree_growth_done(&tree->growth);
     free(tree);
+}
+
+void record_tree_checkpoints(struct record_tree *tree, struct record_checkpoint *checkpoint)
+{
+    tree->checkpoint = checkpoint;
 }
 
 enum pg_status record_tree_begin(struct record_tree *tree, struct pg *pg, int64_t writer,
@@ -59,11 +66,17 @@ void record_tree_append(struct record_tree *tree, const uint8_t hash[RECORD_HASH
 enum pg_status record_tree_save(struct record_tree *tree, struct pg *pg, struct pg_params *params,
                                 struct pg_error *error)
 {
-    return tree_growth_save(&tree->growth, pg, params, error);
+    enum pg_status status = tree_growth_save(&tree->growth, pg, params, error);
+    if (status == PG_OK && tree->checkpoint &&
+        record_checkpoint_due(tree->checkpoint, tree->growth.edge.size))
+        status = record_checkpoint_make(tree->checkpoint, pg, params, &tree->growth.edge, error);
+    return status;
 }
 
 void record_tree_committed(struct record_tree *tree)
 {
     tree->edge = tree->growth.edge;
     tree->edge_writer = tree->writer;
+    if (tree->checkpoint)
+        record_checkpoint_committed(tree->checkpoint, tree->edge.size);
 }

@@ -18,6 +18,10 @@ struct record_tree;
 struct record_tree *record_tree_new(void);
 void record_tree_free(struct record_tree *tree);
 
+/* Makes a checkpoint within the transaction where one is due; NULL: never. */
+struct record_checkpoint;
+void record_tree_checkpoints(struct record_tree *tree, struct record_checkpoint *checkpoint);
+
 /* `records`: how many the log has. PG_FAILED where the tree is not the log's. */
 enum pg_status record_tree_begin(struct record_tree *tree, struct pg *pg, int64_t writer,
                                  int64_t records, struct pg_error *error);

@@ -29,6 +29,7 @@ static void configure(struct config *config, char *dsn, char *url)
     *config = (struct config){.env = env, .region = region};
     config->postgres.dsn = config->postgres.admin_dsn = dsn;
     config->nats.url = url;
+    config->record.checkpoint_s = 60;
     config->nats.limits.payload_bytes = ENVELOPE_MAX_BYTES_DEFAULT;
 }
 
@@ -57,12 +58,14 @@ void record_help_streams(void)
     help_stream(help.bus, "TWIN_EVENTS", "fleet.t.veh.*.evt.>");
     help_stream(help.bus, "TWIN_ACK", "fleet.t.veh.*.cmdack.>");
     help_stream(help.bus, "TWIN_RECORD", "fleet.t.hub.r.record.>");
+    help_stream(help.bus, "TWIN_CHECKPOINTS", "fleet.t.hub.r.checkpoint");
     help_stream(help.bus, "ARCHIVED", "fleet.t.hub.r.archived");
 }
 
 static void streams_delete(void)
 {
-    static const char *const names[] = {"TWIN_EVENTS", "TWIN_ACK", "TWIN_RECORD", "ARCHIVED"};
+    static const char *const names[] = {"TWIN_EVENTS", "TWIN_ACK", "TWIN_RECORD",
+                                        "TWIN_CHECKPOINTS", "ARCHIVED"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         struct bus_stream_info info;
         struct bus_error error;
@@ -115,7 +118,8 @@ int record_help_teardown(void **state)
 
 void record_help_start(void)
 {
-    struct record_lane_options options = {.config = &help.config, .bus = help.bus};
+    struct record_lane_options options = {
+        .config = &help.config, .bus = help.bus, .signers = help.signers};
     help.lane = record_lane_start(&options);
     assert_non_null(help.lane);
 }

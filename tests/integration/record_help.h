@@ -19,7 +19,8 @@ struct record_help {
     struct bus *bus;
     struct pg *pg;
     struct config config;
-    struct record_lane *lane; /* the one in this process, or NULL */
+    const struct record_signers *signers; /* of the lane in this process; NULL: unsigned */
+    struct record_lane *lane;             /* that lane, or NULL */
 };
 extern struct record_help help;
 

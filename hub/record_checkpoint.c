@@ -1,0 +1,497 @@
+#include "hub/record_checkpoint.h"
+
+#include "hub/audit_note.h"
+#include "hub/clock.h"
+#include "hub/log.h"
+#include "hub/metrics.h"
+#include "hub/streams.h"
+#include "hub/tree_store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    PUBLISH_TIMEOUT_MS = 2000,
+    PUBLISH_MAX = 256,       /* at a time */
+    PUBLISH_REST_MS = 10000, /* after a failure */
+    MSG_ID_BYTES = 64,
+    DATA_BYTES = 1024,
+};
+
+struct record_checkpoint {
+    const struct config *config;
+    struct bus *bus;
+    struct record_signers signers;
+    char origin[AUDIT_NAME_BYTES], subject[STREAMS_SUBJECT_BYTES];
+    struct buf vkey; /* of the current key */
+
+    int64_t last_size; /* the last one committed; -1: not known, this hub is not the writer */
+    int64_t last_ms;
+    int64_t log_size;  /* records committed */
+    int64_t made_size; /* in the transaction under way; 0: none */
+    struct buf made, note;
+    bool key_noted; /* the current key is in signing_keys */
+
+    bool asked;             /* what is published is known */
+    int64_t published_size; /* up to here nothing has to be published */
+    int64_t rest_until_ms;
+    bool file_due;
+    atomic_int refused; /* messages that the broker did not take */
+};
+
+/* ---- keys ---- */
+
+static bool load_key(const char *what, const char *path, struct audit_signer **signer,
+                     char error[AUDIT_ERROR_BYTES])
+{
+    char why[AUDIT_ERROR_BYTES];
+    struct stat file;
+    *signer = NULL;
+    if (!path)
+        return true;
+    if (!audit_signer_load(path, signer, why)) {
+        snprintf(error, AUDIT_ERROR_BYTES, "%s %.120s: %.100s", what, path, why);
+        return false;
+    }
+    if (stat(path, &file) == 0 && (file.st_mode & (S_IRWXG | S_IRWXO)))
+        log_warn("record.key_readable", "file", path, "detail",
+                 "others than its owner may use this key; its mode should be 0600");
+    return true;
+}
+
+bool record_signers_load(const struct config *config, struct record_signers *signers,
+                         char error[AUDIT_ERROR_BYTES])
+{
+    *signers = (struct record_signers){NULL, NULL};
+    if (load_key("record.signing_key_file", config->record.signing_key_file, &signers->current,
+                 error) &&
+        load_key("record.previous_key_file", config->record.previous_key_file, &signers->previous,
+                 error))
+        return true;
+    record_signers_done(signers);
+    return false;
+}
+
+void record_signers_done(struct record_signers *signers)
+{
+    audit_signer_free(signers->current);
+    audit_signer_free(signers->previous);
+    *signers = (struct record_signers){NULL, NULL};
+}
+
+/* ---- its life ---- */
+
+struct record_checkpoint *record_checkpoint_new(const struct config *config, struct bus *bus,
+                                                const struct record_signers *signers)
+{
+    struct record_checkpoint *checkpoint = calloc(1, sizeof *checkpoint);
+    if (!checkpoint)
+        return NULL;
+    checkpoint->config = config;
+    checkpoint->bus = bus;
+    if (signers)
+        checkpoint->signers = *signers;
+    checkpoint->last_size = -1;
+    audit_origin(config->env, config->region, checkpoint->origin);
+    streams_subject(TWIN_CHECKPOINTS, config->env, config->region, checkpoint->subject);
+    if (checkpoint->signers.current)
+        audit_vkey_write(&checkpoint->vkey, checkpoint->origin,
+                         audit_signer_public(checkpoint->signers.current));
+    return checkpoint;
+}
+
+void record_checkpoint_free(struct record_checkpoint *checkpoint)
+{
+    if (!checkpoint)
+        return;
+    buf_done(&checkpoint->vkey);
+    buf_done(&checkpoint->made);
+    buf_done(&checkpoint->note);
+    free(checkpoint);
+}
+
+/* ---- beginning ---- */
+
+static bool add_notice(struct record_batch *batch, enum record_severity severity, const char *type,
+                       const char *key, const struct buf *data)
+{
+    struct record record;
+    record_init(&record);
+    record.kind = RECORD_SYSTEM;
+    record.severity = severity;
+    record.type = (struct slice){type, strlen(type)};
+    record.received_ns = clock_wall_ns();
+    record.data = (struct slice){data->data, data->size_bytes};
+    record_id_of(RECORD_SYSTEM, key, strlen(key), record.id);
+    return !data->failed && record_batch_add(batch, &record, 0);
+}
+
+static enum pg_status no_memory(struct pg_error *error)
+{
+    *error = (struct pg_error){.text = "no memory"};
+    return PG_FAILED;
+}
+
+/* The record of the key that signs from now on. */
+static enum pg_status notice_key(struct record_checkpoint *checkpoint, struct pg *pg,
+                                 struct record_batch *batch, struct pg_error *error)
+{
+    static const struct pg_statement newest = {
+        .sql = "SELECT vkey FROM signing_keys ORDER BY first_size DESC, made DESC LIMIT 1"};
+    struct pg_result *rows = NULL;
+    struct buf data = BUF_INIT, key = BUF_INIT;
+    enum pg_status status = pg_run(pg, &newest, NULL, &rows, error);
+    if (status != PG_OK)
+        return status;
+    const char *before = pg_rows(rows) > 0 ? pg_get_bytes(rows, 0, 0, NULL) : NULL;
+    checkpoint->key_noted = before && strcmp(before, buf_cstr(&checkpoint->vkey)) == 0;
+    if (!checkpoint->key_noted) {
+        buf_addf(&key, "signing_key/%s/%s", buf_cstr(&checkpoint->vkey), before ? before : "");
+        buf_addc(&data, '{');
+        buf_json_name(&data, "key");
+        buf_json_cstr(&data, buf_cstr(&checkpoint->vkey));
+        buf_json_name(&data, "replaces");
+        buf_json_cstr(&data, before);
+        buf_addc(&data, '}');
+        log_info("record.signing_key", "key", buf_cstr(&checkpoint->vkey), "replaces",
+                 before ? before : "");
+        if (!add_notice(batch, SEVERITY_NOTICE, "signing_key", buf_cstr(&key), &data))
+            status = no_memory(error);
+    }
+    pg_result_free(rows);
+    buf_done(&data);
+    buf_done(&key);
+    return status;
+}
+
+enum pg_status record_checkpoint_begin(struct record_checkpoint *checkpoint, struct pg *pg,
+                                       struct record_batch *batch, struct pg_error *error)
+{
+    static const struct pg_statement last = {
+        .sql =
+            "SELECT coalesce(max(size), 0), (SELECT next_seq - 1 FROM log_head) FROM checkpoints"};
+    struct pg_result *rows = NULL;
+    enum pg_status status = pg_run(pg, &last, NULL, &rows, error);
+    if (status != PG_OK)
+        return status;
+    checkpoint->last_size = pg_get_int(rows, 0, 0);
+    checkpoint->log_size = pg_get_int(rows, 0, 1);
+    pg_result_free(rows);
+    /* What is there without a checkpoint has waited long enough. */
+    checkpoint->last_ms = clock_mono_ms() - checkpoint->config->record.checkpoint_s * INT64_C(1000);
+    checkpoint->made_size = 0;
+    checkpoint->asked = false;
+    checkpoint->rest_until_ms = 0;
+    metrics_set(METRIC_RECORD_CHECKPOINT_SIZE, 0, (double)checkpoint->last_size);
+    if (checkpoint->signers.current)
+        return notice_key(checkpoint, pg, batch, error);
+    log_warn(
+        "record.unsigned", "detail",
+        "record.signing_key_file is not set: checkpoints are not signed, and whoever can write "
+        "to the database can make them anew; `fleethub audit key` makes a key");
+    return PG_OK;
+}
+
+/* ---- making ---- */
+
+bool record_checkpoint_due(const struct record_checkpoint *checkpoint, int64_t size)
+{
+    if (checkpoint->last_size < 0 || size <= checkpoint->last_size)
+        return false;
+    return size - checkpoint->last_size >= RECORD_CHECKPOINT_RECORDS ||
+           clock_mono_ms() - checkpoint->last_ms >=
+               checkpoint->config->record.checkpoint_s * INT64_C(1000);
+}
+
+static enum pg_status note_key(struct record_checkpoint *checkpoint, struct pg *pg,
+                               struct pg_params *params, int64_t size, struct pg_error *error)
+{
+    static const struct pg_statement insert = {
+        .sql = "INSERT INTO signing_keys (vkey, first_size, made) "
+               "VALUES ($1::text, $2::bigint, now()) ON CONFLICT DO NOTHING"};
+    pg_params_reset(params);
+    pg_add_text(params, buf_cstr(&checkpoint->vkey), checkpoint->vkey.size_bytes);
+    pg_add_int8(params, size);
+    return pg_run(pg, &insert, params, NULL, error);
+}
+
+enum pg_status record_checkpoint_make(struct record_checkpoint *checkpoint, struct pg *pg,
+                                      struct pg_params *params, const struct tree_edge *edge,
+                                      struct pg_error *error)
+{
+    static const struct pg_statement insert = {
+        .name = "record_checkpoint",
+        .sql = "INSERT INTO checkpoints (size, made, note) "
+               "VALUES ($1::bigint, $2::timestamptz, $3::text) ON CONFLICT DO NOTHING"};
+    struct tree_hash root;
+    int64_t now_ns = clock_wall_ns() / NS_PER_MS * NS_PER_MS;
+    tree_edge_root(edge, &root);
+    buf_reset(&checkpoint->made);
+    audit_note_write(&checkpoint->made, checkpoint->origin, edge->size, &root, now_ns);
+    const struct audit_signer *signers[] = {checkpoint->signers.current,
+                                            checkpoint->signers.previous};
+    for (size_t i = 0; i < sizeof signers / sizeof *signers; i++) {
+        if (signers[i] && !audit_note_sign(&checkpoint->made, checkpoint->origin, signers[i]))
+            return no_memory(error);
+    }
+    enum pg_status status = PG_OK;
+    if (checkpoint->signers.current && !checkpoint->key_noted)
+        status = note_key(checkpoint, pg, params, edge->size, error);
+    if (status != PG_OK)
+        return status;
+    pg_params_reset(params);
+    pg_add_int8(params, edge->size);
+    pg_add_timestamp_us(params, now_ns / 1000);
+    pg_add_text(params, buf_cstr(&checkpoint->made), checkpoint->made.size_bytes);
+    status = pg_run(pg, &insert, params, NULL, error);
+    if (status == PG_OK)
+        checkpoint->made_size = edge->size;
+    return status;
+}
+
+bool record_checkpoint_waiting(const struct record_checkpoint *checkpoint)
+{
+    return record_checkpoint_due(checkpoint, checkpoint->log_size);
+}
+
+void record_checkpoint_committed(struct record_checkpoint *checkpoint, int64_t size)
+{
+    checkpoint->log_size = size;
+    if (checkpoint->made_size == 0)
+        return;
+    checkpoint->last_size = checkpoint->made_size;
+    checkpoint->last_ms = clock_mono_ms();
+    checkpoint->made_size = 0;
+    checkpoint->key_noted = true;
+    struct buf kept = checkpoint->note;
+    checkpoint->note = checkpoint->made;
+    checkpoint->made = kept;
+    checkpoint->file_due = checkpoint->config->record.checkpoint_file != NULL;
+    metrics_set(METRIC_RECORD_CHECKPOINT_SIZE, 0, (double)checkpoint->last_size);
+}
+
+/* ---- the file ---- */
+
+static bool write_all(int fd, const char *bytes, size_t size)
+{
+    while (size > 0) {
+        ssize_t written = write(fd, bytes, size);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            return false;
+        bytes += written;
+        size -= (size_t)written;
+    }
+    return fsync(fd) == 0;
+}
+
+/* The newest checkpoint, whole or not at all: whoever ships the file may read it at any time. */
+static void write_file(struct record_checkpoint *checkpoint)
+{
+    const char *path = checkpoint->config->record.checkpoint_file;
+    struct buf temporary = BUF_INIT;
+    buf_addf(&temporary, "%s.new", path);
+    int fd = open(buf_cstr(&temporary), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    bool good = fd >= 0 && write_all(fd, checkpoint->note.data, checkpoint->note.size_bytes);
+    if (fd >= 0)
+        good = close(fd) == 0 && good;
+    good = good && rename(buf_cstr(&temporary), path) == 0;
+    if (!good)
+        log_warn("record.checkpoint_file", "file", path, "error", strerror(errno));
+    checkpoint->file_due = false; /* the next one is not far */
+    buf_done(&temporary);
+}
+
+/* ---- publishing ---- */
+
+/* Whether the database holds what was published; *differs only where that is known. */
+static enum pg_status compare(struct pg *pg, const struct audit_note *note, bool *differs,
+                              int64_t *size, struct pg_error *error)
+{
+    struct tree_hash root;
+    struct tree_reader *reader = malloc(sizeof *reader);
+    if (!reader)
+        return no_memory(error);
+    enum pg_status status = tree_reader_open(reader, pg, error);
+    if (status == PG_OK) {
+        *size = reader->edge.size;
+        *differs = note->size > reader->edge.size;
+        if (!*differs && tree_root_at(&reader->source, note->size, &root))
+            *differs = !tree_same(&root, &note->root);
+        else if (!*differs && reader->status == PG_LOST) {
+            status = PG_LOST;
+            *error = reader->error;
+        } else {
+            *differs = true;
+        }
+    }
+    free(reader);
+    return status;
+}
+
+static void write_hash(struct buf *out, const struct tree_hash *hash)
+{
+    for (int i = 0; i < TREE_HASH_BYTES; i++)
+        buf_addf(out, "%02x", hash->bytes[i]);
+}
+
+static enum pg_status notice_diverged(struct record_batch *batch, const struct audit_note *note,
+                                      int64_t size, struct pg_error *error)
+{
+    struct buf data = BUF_INIT, key = BUF_INIT;
+    buf_adds(&key, "diverged/");
+    write_hash(&key, &note->root);
+    buf_addf(&key, "/%lld/%lld", (long long)note->size, (long long)size);
+    buf_addf(&data, "{\"published\":{\"size\":%lld,\"root\":\"", (long long)note->size);
+    write_hash(&data, &note->root);
+    buf_addf(&data, "\"},\"found\":{\"size\":%lld}}", (long long)size);
+    log_error("record.diverged", "published", LOG_INT(note->size), "found", LOG_INT(size), "detail",
+              "the archive is not the one that this checkpoint was published of: it was restored "
+              "from a backup, or changed; see `fleethub audit verify --checkpoint`");
+    bool added = add_notice(batch, SEVERITY_CRITICAL, "diverged", buf_cstr(&key), &data);
+    buf_done(&data);
+    buf_done(&key);
+    return added ? PG_OK : no_memory(error);
+}
+
+/* What somebody else put on the subject proves nothing. */
+static bool is_ours(const struct record_checkpoint *checkpoint, const struct audit_note *note)
+{
+    struct audit_keys keys = {.count = 0};
+    const struct audit_signer *signers[] = {checkpoint->signers.current,
+                                            checkpoint->signers.previous};
+    if (note->origin.size != strlen(checkpoint->origin) ||
+        memcmp(note->origin.at, checkpoint->origin, note->origin.size) != 0)
+        return false;
+    if (!checkpoint->signers.current)
+        return true;
+    for (size_t i = 0; i < sizeof signers / sizeof *signers; i++) {
+        struct audit_key key = {.name = ""};
+        if (!signers[i])
+            continue;
+        memcpy(key.public, audit_signer_public(signers[i]), AUDIT_PUBLIC_BYTES);
+        audit_keys_add(&keys, &key);
+    }
+    return audit_note_trust(note, &keys) == AUDIT_TRUSTED;
+}
+
+/* What was published last. False: nobody says now. */
+static bool ask(struct record_checkpoint *checkpoint, struct pg *pg, struct record_batch *batch,
+                enum pg_status *status, struct pg_error *error)
+{
+    struct bus_stored stored;
+    struct bus_error bus_error;
+    struct audit_note note;
+    const char *reason;
+    size_t used;
+    int64_t size = 0;
+    bool differs = false;
+    enum bus_status found =
+        bus_get_last(checkpoint->bus, "TWIN_CHECKPOINTS", checkpoint->subject, &stored, &bus_error);
+    checkpoint->published_size = 0;
+    if (found == BUS_NOT_FOUND)
+        return true;
+    if (found != BUS_OK)
+        return false;
+    if (audit_note_parse(stored.data, stored.size, &note, &used, &reason) &&
+        is_ours(checkpoint, &note)) {
+        *status = compare(pg, &note, &differs, &size, error);
+        checkpoint->published_size = differs ? checkpoint->last_size : note.size;
+        if (*status == PG_OK && differs)
+            *status = notice_diverged(batch, &note, size, error);
+        metrics_set(METRIC_RECORD_DIVERGED, 0, differs);
+    } else {
+        log_warn("record.foreign_checkpoint", "subject", checkpoint->subject, "seq",
+                 LOG_INT(stored.seq), "detail",
+                 "the last checkpoint published is not signed by this hub's key");
+    }
+    bus_stored_done(&stored);
+    return *status == PG_OK;
+}
+
+static void published(void *closure, uint64_t tag, enum bus_status status, uint64_t seq)
+{
+    struct record_checkpoint *checkpoint = closure;
+    (void)tag;
+    (void)seq;
+    if (status != BUS_OK)
+        atomic_fetch_add(&checkpoint->refused, 1);
+}
+
+/* The checkpoints of these rows, in order; true when the broker has all of them. */
+static bool send_rows(struct record_checkpoint *checkpoint, const struct pg_result *rows)
+{
+    atomic_store(&checkpoint->refused, 0);
+    struct bus_outbox *outbox = bus_outbox_new(checkpoint->bus, PUBLISH_MAX, published, checkpoint);
+    if (!outbox)
+        return false;
+    bool sent = true;
+    for (int row = 0; row < pg_rows(rows) && sent; row++) {
+        char id[MSG_ID_BYTES];
+        size_t size;
+        const char *note = pg_get_bytes(rows, row, 1, &size);
+        snprintf(id, sizeof id, "checkpoint-%lld", (long long)pg_get_int(rows, row, 0));
+        struct bus_store what = {.subject = checkpoint->subject,
+                                 .data = note,
+                                 .size = size,
+                                 .msg_id = id,
+                                 .expected_last_of_subject = BUS_ANY_SEQ};
+        sent = bus_outbox_store(outbox, &what, (uint64_t)row) == BUS_OK;
+    }
+    sent = bus_outbox_flush(outbox, PUBLISH_TIMEOUT_MS) && sent;
+    bus_outbox_free(outbox);
+    return sent && atomic_load(&checkpoint->refused) == 0;
+}
+
+static enum pg_status send_new(struct record_checkpoint *checkpoint, struct pg *pg,
+                               struct pg_error *error)
+{
+    static const struct pg_statement unpublished = {
+        .name = "record_unpublished",
+        .sql =
+            "SELECT size, note FROM checkpoints WHERE size > $1::bigint ORDER BY size LIMIT 256"};
+    struct pg_result *rows = NULL;
+    struct pg_params params;
+    pg_params_init(&params);
+    pg_add_int8(&params, checkpoint->published_size);
+    enum pg_status status = pg_run(pg, &unpublished, &params, &rows, error);
+    pg_params_done(&params);
+    if (status != PG_OK)
+        return status;
+    int count = pg_rows(rows);
+    if (count > 0) {
+        bool sent = send_rows(checkpoint, rows);
+        metrics_inc(METRIC_RECORD_CHECKPOINTS, sent ? RESULT_OK : RESULT_FAILED);
+        if (sent)
+            checkpoint->published_size = pg_get_int(rows, count - 1, 0);
+        else
+            checkpoint->rest_until_ms = clock_mono_ms() + PUBLISH_REST_MS;
+    }
+    pg_result_free(rows);
+    return PG_OK;
+}
+
+enum pg_status record_checkpoint_publish(struct record_checkpoint *checkpoint, struct pg *pg,
+                                         struct record_batch *batch, struct pg_error *error)
+{
+    enum pg_status status = PG_OK;
+    if (checkpoint->file_due)
+        write_file(checkpoint);
+    if (clock_mono_ms() < checkpoint->rest_until_ms)
+        return PG_OK;
+    if (!checkpoint->asked) {
+        checkpoint->asked = ask(checkpoint, pg, batch, &status, error);
+        if (!checkpoint->asked)
+            checkpoint->rest_until_ms = clock_mono_ms() + PUBLISH_REST_MS;
+    }
+    if (status == PG_OK && checkpoint->asked && checkpoint->published_size < checkpoint->last_size)
+        status = send_new(checkpoint, pg, error);
+    return status;
+}
