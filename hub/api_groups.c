@@ -107,9 +107,19 @@ static void answer(const struct http_request *request, struct http_reply *reply)
     groups_leave(app->groups, place);
 }
 
+static bool read_name(const struct http_request *request, struct http_reply *reply)
+{
+    if (group_name_valid(request->path_param[0]))
+        return true;
+    http_problem(request, reply, PROBLEM_BAD_REQUEST,
+                 "A group's name is 1 to %d of the characters A-Z a-z 0-9 _ -.", TOKEN_MAX_BYTES);
+    return false;
+}
+
 void api_group(const struct http_request *request, struct http_reply *reply)
 {
-    answer(request, reply);
+    if (read_name(request, reply))
+        answer(request, reply);
 }
 
 /* ---- writing ---- */
@@ -196,13 +206,8 @@ void api_group_put(const struct http_request *request, struct http_reply *reply)
 {
     struct doc_parser *parser;
     struct doc_ref body;
-    if (!group_name_valid(request->path_param[0])) {
-        http_problem(request, reply, PROBLEM_BAD_REQUEST,
-                     "A group's name is 1 to %d of the characters A-Z a-z 0-9 _ -.",
-                     TOKEN_MAX_BYTES);
-        return;
-    }
-    if (!write_no_patch(request, reply) || !write_ready(request, reply))
+    if (!read_name(request, reply) || !write_no_patch(request, reply) ||
+        !write_ready(request, reply))
         return;
     parser = doc_parser_new();
     if (write_body(request, reply, parser, BODY_DEPTH, false, &body))
@@ -213,11 +218,7 @@ void api_group_put(const struct http_request *request, struct http_reply *reply)
 void api_group_delete(const struct http_request *request, struct http_reply *reply)
 {
     struct bus_error error = {""};
-    if (!group_name_valid(request->path_param[0])) {
-        http_problem(request, reply, PROBLEM_NOT_FOUND, "There is no such group.");
-        return;
-    }
-    if (!write_ready(request, reply))
+    if (!read_name(request, reply) || !write_ready(request, reply))
         return;
     enum groups_status status = write_change(request, NULL, &error);
     if (!answer_failure(request, reply, status, &error))

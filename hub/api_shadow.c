@@ -47,7 +47,8 @@ bool api_shadow_answer_failure(const struct http_request *request, struct http_r
                      (unsigned long long)result->revision);
         return false;
     case SHADOW_TOO_LARGE:
-        http_problem(request, reply, PROBLEM_BAD_REQUEST, "%s would have more than %d bytes.", part,
+        http_problem(request, reply, PROBLEM_BODY_TOO_LARGE,
+                     "%s of %s would have more than %d bytes; nothing was written.", part, vid,
                      PART_MAX_BYTES);
         return false;
     case SHADOW_UNAVAILABLE:
@@ -101,7 +102,7 @@ static void write_part(const struct http_request *request, struct http_reply *re
         return;
     parser = doc_parser_new();
     if (request->body_bytes > PART_MAX_BYTES)
-        http_problem(request, reply, PROBLEM_BAD_REQUEST, "%s has at most %d bytes.",
+        http_problem(request, reply, PROBLEM_BODY_TOO_LARGE, "%s has at most %d bytes.",
                      part_name(kind), PART_MAX_BYTES);
     else if (write_body(request, reply, parser, SHADOW_DEPTH, false, &change.value)) {
         enum shadow_status status = shadow_write(app->shadow, &change, &result);

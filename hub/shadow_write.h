@@ -48,7 +48,7 @@ enum shadow_status {
     SHADOW_UNCHANGED, /* it is so already: no new revision */
     SHADOW_UNKNOWN_VEHICLE,
     SHADOW_PRECONDITION,
-    SHADOW_TOO_LARGE,   /* the result, beyond PART_MAX_BYTES or SHADOW_DEPTH */
+    SHADOW_TOO_LARGE,   /* the result, beyond PART_MAX_BYTES */
     SHADOW_UNAVAILABLE, /* NATS does not answer; `text` says what became of the change */
     SHADOW_BUSY,        /* others write the same key all the time */
     SHADOW_FAILED,      /* refused by NATS, or no memory */

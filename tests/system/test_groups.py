@@ -37,6 +37,13 @@ class Groups(StackCase):
         self.stack.wait_archived()
         return self.hub.events(kind="access", order_by="seq")
 
+    def test_a_name_that_is_none_is_a_400_whatever_is_asked(self):
+        for name in ("a%20b", "x" * 65, "n%C3%A4he", "a.b"):
+            replies = [self.hub.get(f"/v1/groups/{name}"), self.put(name, {"vids": []}),
+                       self.delete(name)]
+            self.assertEqual([reply.status for reply in replies], [400] * 3, replies)
+        self.assertEqual(self.hub.get("/v1/groups/a-b").status, 404)
+
     def test_by_list_and_by_filter(self):
         self.fleet()
         created = self.put("night", {"vids": ["V-4", "V-1", "V-1", "V-404"]})

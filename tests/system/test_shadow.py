@@ -62,10 +62,10 @@ class Writing(ShadowCase):
         for body in ("", "[1]", "null", "{", '{"a":1,"a":2}', b'{"a":"\xff"}', deep):
             self.expect(self.patch(body), 400)
         large = json.dumps({"a": "x" * (512 * 1024)})
-        self.expect(self.put(large), 400)
+        self.expect(self.put(large), 413)
         half = {"a": "x" * (300 * 1024)}
         self.expect(self.patch(half), 200)
-        self.expect(self.patch({"b": "y" * (300 * 1024)}), 400)  # together they are too large
+        self.expect(self.patch({"b": "y" * (300 * 1024)}), 413)  # together they are too large
         self.expect(self.patch({"b": 1}, {"Content-Type": "text/plain"}), 415)
         self.expect(self.put({"b": 1}, MERGE), 415)
         self.expect(self.patch({"b": 1}, vid="VID-404"), 404)
