@@ -4,6 +4,7 @@
 #include "hub/app.h"
 #include "hub/build_info.h"
 #include "hub/clock.h"
+#include "hub/log.h"
 #include "hub/metrics.h"
 #include "hub/record_lane.h"
 #include "hub/state_lane.h"
@@ -69,9 +70,19 @@ static void check_twins(const struct app *app, struct check *check)
                  (long long)(clock_mono_ms() - atomic_load(&app->heard_ms)) / 1000);
 }
 
+/* Once for each change that somebody sees, and not for each who asks. */
+static void note_readiness(struct app *app, const char *status, bool worse)
+{
+    const char *was = atomic_exchange(&app->readiness, status);
+    if (was != status)
+        log_write(worse ? LOG_WARN : LOG_INFO, "hub.readiness", "status", status, "was",
+                  was ? was : "not asked for yet", (char *)0);
+}
+
 void api_readyz(const struct http_request *request, struct http_reply *reply)
 {
-    const struct app *app = request->app;
+    static const char ready[] = "ready", degraded[] = "degraded", none[] = "unready";
+    struct app *app = request->app;
     struct check checks[CHECKS];
     bool verbose;
     if (!query_flag(request, reply, "verbose", &verbose))
@@ -80,7 +91,8 @@ void api_readyz(const struct http_request *request, struct http_reply *reply)
     check_postgres(app, &checks[CHECK_POSTGRES]);
     check_twins(app, &checks[CHECK_TWINS]);
     bool unready = !checks[CHECK_NATS].ok || !checks[CHECK_TWINS].ok;
-    const char *status = unready ? "unready" : checks[CHECK_POSTGRES].ok ? "ready" : "degraded";
+    const char *status = unready ? none : checks[CHECK_POSTGRES].ok ? ready : degraded;
+    note_readiness(app, status, status != ready);
     struct buf *out = &reply->body;
     reply->status = unready ? 503 : 200;
     buf_addf(out, "{\"status\":\"%s\",\"checks\":[", status);

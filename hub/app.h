@@ -2,7 +2,7 @@
  * app: what a request's handler can reach: `request->app` is a struct app.
  *
  * Ownership: hub.c owns all of it and outlives the HTTP server.
- * Threads: read by any; the atomics are written by hub.c.
+ * Threads: read by any; the atomics are written by hub.c, `readiness` by whoever asks.
  */
 #ifndef HUB_APP_H
 #define HUB_APP_H
@@ -38,6 +38,7 @@ struct app {
     _Atomic bool recovered;              /* the twins are what the streams say, at least once */
     _Atomic int64_t heard_ms;            /* monotonic: when the hub was up to date last; 0: never */
     _Atomic(const char *) starting;      /* what the start waits for, a literal; NULL when done */
+    _Atomic(const char *) readiness;     /* what /readyz said last, a literal; NULL before */
 };
 
 #endif

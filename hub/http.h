@@ -111,6 +111,7 @@ enum http_route_flags {
     ROUTE_POSITION = 1 << 5,  /* the gate is asked before its handler is called */
     ROUTE_ARCHIVE = 1 << 6,   /* with that: what it reads is the record, not the twins */
     ROUTE_NATS = 1 << 7,      /* waits for NATS: runs on a worker of a third pool */
+    ROUTE_PROBE = 1 << 8,     /* asked all the time: its 503 is an answer, and nothing to log */
 };
 
 /* What routes with ROUTE_POSITION wait for, with no thread to wait on: hub/position_gate.h. */

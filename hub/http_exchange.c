@@ -505,7 +505,8 @@ void exchange_account(const struct exchange *x)
 {
     int status = x->no_memory ? 500 : x->reply.status;
     metrics_add(METRIC_HTTP_REQUESTS, x->route_index, metrics_status(status), 1);
-    enum log_level level = status >= 500 ? LOG_WARN : LOG_DEBUG;
+    bool expected = status == 503 && x->route && x->route->flags & ROUTE_PROBE;
+    enum log_level level = status >= 500 && !expected ? LOG_WARN : LOG_DEBUG;
     if (!log_enabled(level))
         return;
     log_write(level, "http.request", "method", x->is_head ? "HEAD" : x->request.method, "path",

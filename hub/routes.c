@@ -52,7 +52,7 @@ const struct http_route routes[] = {
     {"GET", "/v1/events/{id}", api_event, ROUTE_BLOCKING | RECORD, ""},
 
     {"GET", "/livez", api_livez, ROUTE_OPEN, ""},
-    {"GET", "/readyz", api_readyz, ROUTE_OPEN, "verbose"},
+    {"GET", "/readyz", api_readyz, ROUTE_OPEN | ROUTE_PROBE, "verbose"},
     {"GET", "/metrics", api_metrics, ROUTE_METRICS, ""},
     {"GET", "/version", api_version, ROUTE_OPEN, ""},
     {"GET", "/openapi.json", api_openapi, ROUTE_OPEN, ""},

@@ -1,6 +1,7 @@
 """Start, stop and reload: in whatever order the servers come and go."""
 
 import os
+import re
 import signal
 import unittest
 
@@ -60,6 +61,20 @@ class Stop(StackCase):
         self.stack.nats.stop()
         self.hub.wait_ready("unready")
         self.assertEqual(self.hub.stop(STOP_S), 0)
+
+    def test_probes_are_logged_where_the_answer_is_another_one(self):
+        self.stack.nats.stop()
+        self.hub.wait_ready("unready")
+        for _ in range(20):
+            self.assertEqual(self.hub.get("/readyz").status, 503)
+        self.stack.nats.start()
+        self.hub.wait_ready()
+        log = self.hub.process.log()
+        self.assertNotIn("/readyz", log)
+        said = re.findall(r"hub\.readiness status=(\w+)", log)
+        self.assertEqual(said[-1], "ready")
+        self.assertIn("unready", said)
+        self.assertTrue(all(a != b for a, b in zip(said, said[1:])), said)
 
     def test_sigterm_without_postgres(self):
         self.stack.postgres.stop()
