@@ -200,6 +200,7 @@ void bus_close(struct bus *bus, int timeout_ms)
     free(bus->graves);
     bus->graves = NULL;
     bus->grave_count = 0;
+    natsOptions_Destroy(bus->line_options);
     natsOptions_Destroy(bus->options);
     if (!links_closed(bus)) {
         log_warn("bus.close_unconfirmed"); /* a callback may still come: its memory stays */
@@ -212,6 +213,7 @@ void bus_close(struct bus *bus, int timeout_ms)
         free(link);
     }
     pthread_cond_destroy(&bus->changed);
+    pthread_mutex_destroy(&bus->line_mutex);
     pthread_mutex_destroy(&bus->mutex);
     free(bus);
 }

@@ -1,7 +1,8 @@
 /*
  * bus: the NATS connection and JetStream, in the hub's own types. The files bus*.c alone include
  * nats.h: bus.c and bus_connect.c are the connection, bus_streams.c the streams, bus_consumer.c and
- * bus_next.c reading, bus_get.c reading one message, bus_store.c and bus_outbox.c publishing.
+ * bus_next.c reading, bus_line.c and bus_wire.c a connection of a reader's own, bus_get.c reading
+ * one message, bus_store.c and bus_outbox.c publishing.
  *
  * KV buckets are plain streams here (`KV_<bucket>`, subjects `$KV.<bucket>.>`): a key is read and
  * written by its subject, a compare-and-set is a publish with the expected last sequence of that
@@ -111,6 +112,8 @@ struct bus_msg {
     int64_t received_ns; /* the broker's time */
     uint64_t pending;    /* messages behind this one in the consumer */
     void *impl;
+    const char *headers; /* where it came over a line of its own */
+    size_t headers_bytes;
 };
 /* A header's first value, valid as long as the message; NULL where there is none. */
 const char *bus_msg_header(const struct bus_msg *msg, const char *name);
@@ -134,6 +137,10 @@ struct bus_consume {
      * stream lost its tail and wrote on (acknowledged is not yet fsynced). */
     int64_t before_received_ns;
     bool headers_only;
+    /* Read over a connection of its own where that is possible (hub/bus_line.h): for streams whose
+     * messages cost more to be handed over than to be dealt with. Then a message is valid until the
+     * next call of bus_next. */
+    bool own_line;
 };
 
 /* Opens an ordered, unacknowledged consumer. It survives reconnects: what was lost on the way is

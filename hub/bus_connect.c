@@ -3,7 +3,7 @@
  * itself; the dialer makes the first connection, so that bus_open need not wait for one, and
  * another where nats.c gave one up.
  */
-#include "hub/bus_impl.h"
+#include "hub/bus_line.h"
 #include "hub/log.h"
 
 #include <errno.h>
@@ -259,6 +259,22 @@ static enum bus_status make_options(const struct bus_options *from, natsOptions 
     return BUS_OK;
 }
 
+/* NULL where lines are not possible: with TLS. */
+static enum bus_status make_line_options(const struct bus_options *from, natsOptions **options,
+                                         struct bus_error *error)
+{
+    *options = NULL;
+    if (from->tls_ca_file || from->tls_cert_file || !from->url || strstr(from->url, "tls://"))
+        return BUS_OK;
+    enum bus_status status = make_options(from, options, error);
+    natsStatus set = status == BUS_OK ? bus_line_options(*options) : NATS_OK;
+    if (set == NATS_OK)
+        return status;
+    bus_error_set(error, "options: %s", natsStatus_GetText(set));
+    natsOptions_Destroy(*options);
+    return BUS_ERROR;
+}
+
 enum bus_status bus_open(const struct bus_options *options, struct bus **out,
                          struct bus_error *error)
 {
@@ -268,16 +284,22 @@ enum bus_status bus_open(const struct bus_options *options, struct bus **out,
         return BUS_ERROR;
     }
     enum bus_status status = make_options(options, &bus->options, error);
+    if (status == BUS_OK)
+        status = make_line_options(options, &bus->line_options, error);
     if (status != BUS_OK) {
+        natsOptions_Destroy(bus->options);
         free(bus);
         return status;
     }
     pthread_mutex_init(&bus->mutex, NULL);
+    pthread_mutex_init(&bus->line_mutex, NULL);
     bus_cond_init(&bus->changed);
     if (pthread_create(&bus->dialer, NULL, dialer_main, bus) != 0) {
         bus_error_set(error, "cannot start a thread");
+        natsOptions_Destroy(bus->line_options);
         natsOptions_Destroy(bus->options);
         pthread_cond_destroy(&bus->changed);
+        pthread_mutex_destroy(&bus->line_mutex);
         pthread_mutex_destroy(&bus->mutex);
         free(bus);
         return BUS_ERROR;

@@ -25,14 +25,18 @@ enum {
 
 void bus_detach(struct bus_consumer *c)
 {
-    if (!c->sub)
+    if (!bus_attached(c))
         return;
-    if (natsConnection_Status(c->nc) == NATS_CONN_STATUS_CONNECTED) {
+    natsConnection *nc = c->line ? bus_link_up(c->bus) : c->nc;
+    if (nc && natsConnection_Status(nc) == NATS_CONN_STATUS_CONNECTED) {
         char subject[BUS_API_SUBJECT_BYTES];
         snprintf(subject, sizeof(subject), "$JS.API.CONSUMER.DELETE.%s.%s", c->stream, c->name);
-        natsConnection_Publish(c->nc, subject, "", 0); /* a courtesy: it would expire */
+        natsConnection_Publish(nc, subject, "", 0); /* a courtesy: it would expire */
     }
-    bus_bury(c->bus, c->nc, c->sub);
+    if (c->sub)
+        bus_bury(c->bus, c->nc, c->sub);
+    bus_line_close(c->line);
+    c->line = NULL;
     c->sub = NULL;
     c->caught_up = false;
 }
@@ -127,10 +131,10 @@ static enum bus_status consumer_create(struct bus_consumer *c, const char *inbox
     return status;
 }
 
-static natsStatus subscribe(struct bus_consumer *c, natsConnection *nc, char inbox[INBOX_BYTES])
+/* A subject of our own for the deliveries, and a name for the consumer. */
+static natsStatus make_inbox(struct bus_consumer *c, char inbox[INBOX_BYTES])
 {
     natsInbox *made = NULL;
-    natsSubscription *sub = NULL;
     natsStatus status = natsInbox_Create(&made);
     if (status != NATS_OK)
         return status;
@@ -138,18 +142,29 @@ static natsStatus subscribe(struct bus_consumer *c, natsConnection *nc, char inb
     snprintf(inbox, INBOX_BYTES, "%s", made);
     snprintf(c->name, sizeof(c->name), "fleethub_%s", unique ? unique + 1 : made);
     natsInbox_Destroy(made);
-    status = natsConnection_SubscribeSync(&sub, nc, inbox);
-    if (status != NATS_OK)
-        return status;
+    return NATS_OK;
+}
+
+static enum bus_status subscribe(struct bus_consumer *c, natsConnection *nc,
+                                 char inbox[INBOX_BYTES], struct bus_error *error)
+{
+    natsSubscription *sub = NULL;
+    natsStatus status = make_inbox(c, inbox);
+    if (status == NATS_OK && c->own_line && bus_line_possible(c->bus))
+        return bus_line_open(c->bus, inbox, &c->line, error);
+    if (status == NATS_OK)
+        status = natsConnection_SubscribeSync(&sub, nc, inbox);
     /* nothing may be dropped here; flow control bounds what is under way */
-    status = natsSubscription_SetPendingLimits(sub, -1, -1);
+    if (status == NATS_OK)
+        status = natsSubscription_SetPendingLimits(sub, -1, -1);
     if (status != NATS_OK) {
+        bus_error_set(error, "%s: %s", c->stream, natsStatus_GetText(status));
         bus_bury(c->bus, nc, sub);
-        return status;
+        return bus_status_of(status);
     }
     c->nc = nc;
     c->sub = sub;
-    return NATS_OK;
+    return BUS_OK;
 }
 
 static void attached(struct bus_consumer *c, uint64_t behind, uint64_t stream_last_seq)
@@ -191,11 +206,9 @@ enum bus_status bus_attach(struct bus_consumer *c, struct bus_stream_info *info,
         c->last_seq = c->covered_seq = before.last_seq;
         c->from = BUS_FROM_SEQ;
     }
-    natsStatus subscribed = subscribe(c, nc, inbox);
-    if (subscribed != NATS_OK) {
-        bus_error_set(error, "%s: %s", c->stream, natsStatus_GetText(subscribed));
-        return bus_status_of(subscribed);
-    }
+    status = subscribe(c, nc, inbox, error);
+    if (status != BUS_OK)
+        return status;
     status = consumer_create(c, inbox, before.subject, &behind, error);
     /* once more: between the two the stream may have been made anew */
     if (status == BUS_OK)
@@ -235,6 +248,7 @@ enum bus_status bus_consume(struct bus *bus, const struct bus_consume *what,
     snprintf(c->stream, sizeof(c->stream), "%s", what->stream);
     snprintf(c->filter, sizeof(c->filter), "%s", filter);
     c->headers_only = what->headers_only;
+    c->own_line = what->own_line;
     c->from = what->from;
     c->time_ns = what->time_ns;
     c->epoch_ns = what->epoch_ns;

@@ -31,6 +31,8 @@ struct bus_grave {
 
 struct bus {
     natsOptions *options;
+    natsOptions *line_options; /* NULL: no lines; under line_mutex, held while a line connects */
+    pthread_mutex_t line_mutex;
     _Atomic(natsConnection *) nc; /* the newest connection, NULL before the first */
     atomic_uint_fast64_t connects;
     pthread_t dialer;

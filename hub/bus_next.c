@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     SILENCE_MAX_MS = 3500, /* without even a heartbeat: the consumer is gone */
@@ -15,6 +16,7 @@ enum {
     WAIT_STEP_MS = 250,    /* a waiting consumer looks about this often */
     DOWN_STEP_MS = 50,
     COMPLAIN_EVERY_MS = 10000,
+    LINE_NAP_US = 250,
 };
 
 /* ---- messages ---- */
@@ -22,6 +24,8 @@ enum {
 const char *bus_msg_header(const struct bus_msg *msg, const char *name)
 {
     const char *value = NULL;
+    if (msg->headers)
+        return wire_header(msg->headers, msg->headers_bytes, name);
     if (!msg->impl || natsMsgHeader_Get(msg->impl, name, &value) != NATS_OK)
         return NULL;
     return value;
@@ -35,51 +39,83 @@ void bus_msg_done(struct bus_msg *msg)
     msg->impl = NULL;
 }
 
-/* A heartbeat or a flow control request: what has no acknowledgement subject. */
-static void take_control(struct bus_consumer *c, natsMsg *msg)
+/* What came, from wherever: the fields of a message that need no acknowledgement to be read. */
+struct arrival {
+    struct bus_msg msg;
+    const char *reply, *status; /* NULL: none */
+};
+
+static struct arrival arrival_of_msg(natsMsg *msg)
 {
-    const char *reply = natsMsg_GetReply(msg);
-    const char *status = NULL;
-    const char *stalled = NULL;
-    const char *last = NULL;
-    if (natsMsgHeader_Get(msg, "Status", &status) != NATS_OK || strcmp(status, "100") != 0) {
+    struct arrival arrival = {.msg = {.impl = msg}, .reply = natsMsg_GetReply(msg)};
+    const char *data = natsMsg_GetData(msg);
+    int size = natsMsg_GetDataLength(msg);
+    arrival.msg.subject = natsMsg_GetSubject(msg);
+    arrival.msg.data = data ? data : "";
+    arrival.msg.size = size > 0 ? (size_t)size : 0;
+    return arrival;
+}
+
+static struct arrival arrival_of_frame(const struct wire_frame *frame)
+{
+    return (struct arrival){
+        .msg = {.subject = frame->subject,
+                .data = frame->data,
+                .size = frame->size,
+                .headers = frame->headers,
+                .headers_bytes = frame->headers_bytes},
+        .reply = frame->reply,
+        .status = frame->status[0] ? frame->status : NULL,
+    };
+}
+
+static void answer(struct bus_consumer *c, const char *subject)
+{
+    if (c->line)
+        bus_line_answer(c->line, subject);
+    else
+        natsConnection_Publish(c->nc, subject, "", 0);
+}
+
+/* A heartbeat or a flow control request: what has no acknowledgement subject. */
+static void take_control(struct bus_consumer *c, const struct arrival *arrival)
+{
+    const char *status = arrival->status;
+    if (arrival->msg.impl)
+        status = bus_msg_header(&arrival->msg, "Status");
+    if (!status || strcmp(status, "100") != 0) {
         bus_lose(c, status ? status : "not a JetStream message");
         return;
     }
-    if (reply && *reply) { /* flow control: all before it has been taken, let it go on */
-        natsConnection_Publish(c->nc, reply, "", 0);
+    if (arrival->reply && *arrival->reply) {
+        /* flow control: all before it has been taken, let it go on */
+        answer(c, arrival->reply);
         return;
     }
-    if (natsMsgHeader_Get(msg, "Nats-Consumer-Stalled", &stalled) == NATS_OK)
-        natsConnection_Publish(c->nc, stalled, "", 0);
-    if (natsMsgHeader_Get(msg, "Nats-Last-Consumer", &last) == NATS_OK &&
-        strtoull(last, NULL, 10) != c->consumer_seq)
+    const char *stalled = bus_msg_header(&arrival->msg, "Nats-Consumer-Stalled");
+    const char *last = bus_msg_header(&arrival->msg, "Nats-Last-Consumer");
+    if (stalled)
+        answer(c, stalled);
+    if (last && strtoull(last, NULL, 10) != c->consumer_seq)
         bus_lose(c, "messages were lost before a heartbeat");
 }
 
 /* True when `out` was filled; the message belongs to it then. */
-static bool take_data(struct bus_consumer *c, natsMsg *msg, struct bus_msg *out)
+static bool take_data(struct bus_consumer *c, const struct arrival *arrival, struct bus_msg *out)
 {
     struct bus_ack ack;
-    if (!bus_ack_parse(natsMsg_GetReply(msg), &ack)) {
-        take_control(c, msg);
+    if (!bus_ack_parse(arrival->reply, &ack)) {
+        take_control(c, arrival);
         return false;
     }
     if (ack.consumer_seq != c->consumer_seq + 1 || ack.stream_seq <= c->last_seq) {
         bus_lose(c, "messages were lost");
         return false;
     }
-    const char *data = natsMsg_GetData(msg);
-    int size = natsMsg_GetDataLength(msg);
-    *out = (struct bus_msg){
-        .subject = natsMsg_GetSubject(msg),
-        .data = data ? data : "",
-        .size = size > 0 ? (size_t)size : 0,
-        .stream_seq = ack.stream_seq,
-        .received_ns = ack.received_ns,
-        .pending = ack.pending,
-        .impl = msg,
-    };
+    *out = arrival->msg;
+    out->stream_seq = ack.stream_seq;
+    out->received_ns = ack.received_ns;
+    out->pending = ack.pending;
     c->consumer_seq = ack.consumer_seq;
     c->last_seq = c->covered_seq = ack.stream_seq;
     c->last_time_ns = ack.received_ns;
@@ -87,6 +123,57 @@ static bool take_data(struct bus_consumer *c, natsMsg *msg, struct bus_msg *out)
     c->caught_up = ack.pending == 0;
     c->data_heard = true;
     return true;
+}
+
+/* ---- where they come from ---- */
+
+enum fetched { FETCHED_NOTHING, FETCHED_CONTROL, FETCHED_DATA };
+
+static enum fetched fetch_msg(struct bus_consumer *c, int64_t wait_ms, struct bus_msg *out)
+{
+    natsMsg *msg = NULL;
+    natsStatus status = bus_poll(c->sub, &c->busy, wait_ms, &msg);
+    if (status != NATS_OK) {
+        if (status != NATS_TIMEOUT)
+            bus_lose(c, natsStatus_GetText(status));
+        return FETCHED_NOTHING;
+    }
+    struct arrival arrival = arrival_of_msg(msg);
+    if (take_data(c, &arrival, out))
+        return FETCHED_DATA;
+    natsMsg_Destroy(msg);
+    return FETCHED_CONTROL;
+}
+
+static enum fetched fetch_frame(struct bus_consumer *c, int64_t wait_ms, struct bus_msg *out)
+{
+    struct wire_frame frame;
+    bus_line_next(c->line, &frame);
+    if (frame.kind == WIRE_MORE && wait_ms > 0) {
+        if (c->busy) { /* more is on its way, and comes cheaper together */
+            struct timespec nap = {.tv_nsec = LINE_NAP_US * 1000};
+            nanosleep(&nap, NULL);
+        } else {
+            bus_line_wait(c->line, wait_ms);
+        }
+        bus_line_next(c->line, &frame);
+    }
+    c->busy = frame.kind == WIRE_MSG;
+    if (frame.kind == WIRE_ERR)
+        bus_lose(c, frame.text);
+    if (frame.kind != WIRE_MSG)
+        return FETCHED_NOTHING;
+    struct arrival arrival = arrival_of_frame(&frame);
+    return take_data(c, &arrival, out) ? FETCHED_DATA : FETCHED_CONTROL;
+}
+
+/* Whether a message is at hand. */
+static bool at_hand(struct bus_consumer *c)
+{
+    int msgs = 0;
+    if (c->line)
+        return bus_line_at_hand(c->line);
+    return natsSubscription_GetPending(c->sub, &msgs, NULL) == NATS_OK && msgs > 0;
 }
 
 /* ---- the watch ---- */
@@ -149,9 +236,8 @@ static void watch(struct bus_consumer *c)
         bus_lose(c, "the consumer is gone");
     } else if (answered && !all) {
         /* it may be on its way, so one more look for it */
-        int msgs = 0;
         bus_sleep_ms(DOWN_STEP_MS);
-        if (natsSubscription_GetPending(c->sub, &msgs, NULL) != NATS_OK || msgs == 0)
+        if (!at_hand(c))
             bus_lose(c, "the stream has more");
     } else if (answered) {
         c->caught_up = true;
@@ -160,14 +246,13 @@ static void watch(struct bus_consumer *c)
 
 bool bus_caught_up(struct bus_consumer *c)
 {
-    int msgs = 0;
-    if (c->epoch_over || !c->sub || bus_connects(c->bus) != c->connects || !bus_connected(c->bus))
+    if (c->epoch_over || !bus_attached(c) || bus_connects(c->bus) != c->connects ||
+        !bus_connected(c->bus))
         return false;
     if (c->caught_up)
         return true;
     int64_t now_ms = bus_now_ms();
-    if (natsSubscription_GetPending(c->sub, &msgs, NULL) != NATS_OK || msgs > 0 ||
-        now_ms - c->looked_ms < LOOK_EVERY_MS)
+    if (at_hand(c) || now_ms - c->looked_ms < LOOK_EVERY_MS)
         return false;
     bool all = false;
     bool gone = false;
@@ -212,37 +297,34 @@ static enum bus_status recover(struct bus_consumer *c, int64_t until_ms)
 
 enum bus_status bus_next(struct bus_consumer *c, int timeout_ms, struct bus_msg *out)
 {
-    natsMsg *msg = NULL;
     int64_t until_ms = 0; /* the clock is read only where there is no message */
     for (;;) {
         if (c->epoch_over)
             return BUS_EPOCH;
-        if (c->sub) {
+        if (bus_attached(c)) {
             int64_t wait_ms = 0;
             if (until_ms) {
                 wait_ms = until_ms - bus_now_ms();
                 wait_ms = wait_ms > WAIT_STEP_MS ? WAIT_STEP_MS : wait_ms;
             }
-            natsStatus status = bus_poll(c->sub, &c->busy, wait_ms, &msg);
-            if (status == NATS_OK) {
+            enum fetched fetched =
+                c->line ? fetch_frame(c, wait_ms, out) : fetch_msg(c, wait_ms, out);
+            if (fetched != FETCHED_NOTHING)
                 c->heard = true;
-                if (take_data(c, msg, out))
-                    return BUS_OK;
-                natsMsg_Destroy(msg);
+            if (fetched == FETCHED_DATA)
+                return BUS_OK;
+            if (fetched == FETCHED_CONTROL)
                 continue;
-            }
-            if (status != NATS_TIMEOUT)
-                bus_lose(c, natsStatus_GetText(status));
-            else
+            if (bus_attached(c))
                 watch(c);
         }
         int64_t now_ms = bus_now_ms();
         if (!until_ms)
             until_ms = now_ms + (timeout_ms > 0 ? timeout_ms : 0);
         bool over = now_ms >= until_ms;
-        if (c->sub && over)
+        if (bus_attached(c) && over)
             return bus_connected(c->bus) ? BUS_TIMEOUT : BUS_DISCONNECTED;
-        if (!c->sub && recover(c, until_ms) == BUS_DISCONNECTED && over)
+        if (!bus_attached(c) && recover(c, until_ms) == BUS_DISCONNECTED && over)
             return BUS_DISCONNECTED;
     }
 }

@@ -358,7 +358,8 @@ static enum bus_status read_entries(struct load *load, struct bus_consumer *cons
 enum bus_status last_load(struct bus *bus, struct store *store, struct recorder *recorder,
                           bool open, struct last_found *found, struct buf *report)
 {
-    struct bus_consume what = {.stream = streams_name(TWIN_LAST), .from = BUS_FROM_LAST_PER};
+    struct bus_consume what = {
+        .stream = streams_name(TWIN_LAST), .from = BUS_FROM_LAST_PER, .own_line = true};
     struct load load = {.store = store,
                         .recorder = recorder,
                         .open = open,

@@ -247,7 +247,8 @@ static bool open_consumer(struct feed *feed)
                                .from = BUS_FROM_SEQ,
                                .seq = position.seq + 1,
                                .epoch_ns = position.epoch_ns,
-                               .before_received_ns = position.received_ns};
+                               .before_received_ns = position.received_ns,
+                               .own_line = feed->stream == STREAM_STATE};
     struct bus_stream_info info;
     struct bus_error error;
     enum bus_status status = bus_consume(lane->bus, &what, &feed->consumer, &info, &error);

@@ -1,4 +1,5 @@
-/* Reading streams through a bus, against a nats-server that is killed, loses its tail, forgets. */
+/* Reading streams through a bus, against a nats-server that is killed, loses its tail, forgets:
+ * over the bus's connection and over a line of the reader's own. */
 #include "hub/bus_api.h"
 #include "tests/integration/bus_help.h"
 
@@ -12,14 +13,27 @@
 
 #include <cmocka.h>
 
+/* With the pings of the configuration: several, and the end of one that answers none. */
+enum { PINGS_MS = 4000 };
+static const char pings[] = "ping_interval: \"500ms\"\nping_max: 2\n";
+
 static struct bus_server server;
 static struct bus *bus;
+static bool own_line;
 
 static int setup(void **state)
 {
     (void)state;
-    bus_server_start(&server, NULL, NULL);
+    own_line = false;
+    bus_server_start(&server, NULL, pings);
     bus = help_open(&server, true);
+    return 0;
+}
+
+static int setup_own_line(void **state)
+{
+    setup(state);
+    own_line = true;
     return 0;
 }
 
@@ -32,11 +46,19 @@ static int teardown(void **state)
     return 0;
 }
 
+static enum bus_status open_consumer(const struct bus_consume *what, struct bus_consumer **consumer,
+                                     struct bus_stream_info *info, struct bus_error *error)
+{
+    struct bus_consume with = *what;
+    with.own_line = own_line;
+    return bus_consume(bus, &with, consumer, info, error);
+}
+
 static struct bus_consumer *consume(const struct bus_consume *what)
 {
     struct bus_consumer *consumer = NULL;
     struct bus_error error = {""};
-    if (bus_consume(bus, what, &consumer, NULL, &error) != BUS_OK)
+    if (open_consumer(what, &consumer, NULL, &error) != BUS_OK)
         fail_msg("%s: %s", what->stream, error.text);
     return consumer;
 }
@@ -80,7 +102,7 @@ static void reads_in_order_from_a_sequence(void **state)
     struct bus_error error = {""};
     struct bus_consumer *consumer = NULL;
     struct bus_consume what = {.stream = "S", .seq = 1001};
-    assert_int_equal(bus_consume(bus, &what, &consumer, &info, &error), BUS_OK);
+    assert_int_equal(open_consumer(&what, &consumer, &info, &error), BUS_OK);
     assert_int_equal(info.last_seq, 3000);
     assert_int_equal(info.messages, 3000);
     struct bus_msg msg = help_next(consumer);
@@ -110,7 +132,7 @@ static void an_empty_stream_is_caught_up_with(void **state)
     bus_consumer_close(consumer);
     struct bus_error error = {""};
     assert_int_equal(
-        bus_consume(bus, &(struct bus_consume){.stream = "NONE"}, &consumer, NULL, &error),
+        open_consumer(&(struct bus_consume){.stream = "NONE"}, &consumer, NULL, &error),
         BUS_NOT_FOUND);
 }
 
@@ -144,7 +166,7 @@ static void reads_the_last_of_each_subject_and_then_on(void **state)
     expect_range(consumer, 1000, 1002, 1);
     /* after a loss it goes on by sequence */
     bus_server_kill(&server);
-    bus_server_again(&server, NULL, NULL);
+    bus_server_again(&server, NULL, pings);
     help_wait_connected(bus, true);
     help_fill(bus, "s.%d", 10, 1003, 3);
     expect_range(consumer, 1003, 1005, 1);
@@ -210,7 +232,7 @@ static void a_killed_server_loses_and_repeats_nothing(void **state)
             bus_msg_done(&msg);
         }
         assert_true(status == BUS_DISCONNECTED || status == BUS_TIMEOUT);
-        bus_server_again(&server, NULL, NULL);
+        bus_server_again(&server, NULL, pings);
         help_wait_connected(bus, true);
         help_fill(bus, "s.%d", 5, filled + 1, EACH);
         filled += EACH;
@@ -232,7 +254,7 @@ static void nothing_is_caught_up_with_while_the_server_is_away(void **state)
     bus_server_kill(&server);
     assert_int_equal(wait_status(consumer, BUS_DISCONNECTED), BUS_DISCONNECTED);
     assert_false(bus_caught_up(consumer));
-    bus_server_again(&server, NULL, NULL);
+    bus_server_again(&server, NULL, pings);
     int64_t until_ms = help_now_ms() + HELP_WAIT_MS;
     while (!bus_caught_up(consumer)) {
         struct bus_msg msg;
@@ -285,7 +307,7 @@ static void a_stream_made_anew_is_another_epoch(void **state)
     struct bus_error error = {""};
     struct bus_consume what = {.stream = "S", .seq = 5, .epoch_ns = epoch_ns};
     struct bus_stream_info info = {0};
-    assert_int_equal(bus_consume(bus, &what, &consumer, &info, &error), BUS_EPOCH);
+    assert_int_equal(open_consumer(&what, &consumer, &info, &error), BUS_EPOCH);
     assert_non_null(strstr(error.text, "anew"));
     assert_true(info.created_ns == help_info(bus, "S").created_ns); /* of the one that is there */
     assert_int_equal(info.last_seq, 20);
@@ -300,10 +322,10 @@ static void a_position_behind_the_end_is_another_epoch(void **state)
     struct bus_error error = {""};
     struct bus_consume what = {.stream = "S", .seq = 12};
     struct bus_stream_info info = {0};
-    assert_int_equal(bus_consume(bus, &what, &consumer, &info, &error), BUS_EPOCH);
+    assert_int_equal(open_consumer(&what, &consumer, &info, &error), BUS_EPOCH);
     assert_int_equal(info.last_seq, 10);
     what.seq = 11;
-    assert_int_equal(bus_consume(bus, &what, &consumer, NULL, &error), BUS_OK);
+    assert_int_equal(open_consumer(&what, &consumer, NULL, &error), BUS_OK);
     expect_nothing(consumer);
     bus_consumer_close(consumer);
 }
@@ -316,7 +338,7 @@ static void a_lost_tail_is_another_epoch_even_when_written_over(void **state)
     help_fill(bus, "s.x", 1, 1, 50);
     bus_server_stop(&server);
     bus_server_keep(&server);
-    bus_server_again(&server, NULL, NULL);
+    bus_server_again(&server, NULL, pings);
     help_wait_connected(bus, true);
     help_fill(bus, "s.x", 1, 51, 50);
     struct bus_consumer *consumer = consume(&(struct bus_consume){.stream = "S"});
@@ -327,7 +349,7 @@ static void a_lost_tail_is_another_epoch_even_when_written_over(void **state)
 
     bus_server_kill(&server);
     bus_server_bring_back(&server);
-    bus_server_again(&server, NULL, NULL);
+    bus_server_again(&server, NULL, pings);
     help_wait_connected(bus, true);
     assert_int_equal(help_info(bus, "S").last_seq, 50);
     help_fill(bus, "s.x", 1, 1051, 100);
@@ -336,7 +358,7 @@ static void a_lost_tail_is_another_epoch_even_when_written_over(void **state)
 
     struct bus_error error = {""};
     struct bus_consume what = {.stream = "S", .seq = 101, .before_received_ns = before_ns};
-    assert_int_equal(bus_consume(bus, &what, &consumer, NULL, &error), BUS_EPOCH);
+    assert_int_equal(open_consumer(&what, &consumer, NULL, &error), BUS_EPOCH);
     assert_non_null(strstr(error.text, "tail"));
 }
 
@@ -391,7 +413,59 @@ static void the_server_keeps_no_consumer_of_a_closed_one(void **state)
     json_decref(names);
 }
 
+/* Beyond what a line has room for at first, with what comes behind them. */
+static void reads_messages_of_every_size(void **state)
+{
+    (void)state;
+    enum { LARGEST = 900 * 1024, SIZES = 40 };
+    struct bus_error error = {""};
+    char *data = malloc(LARGEST);
+    assert_non_null(data);
+    memset(data, 'x', LARGEST);
+    help_stream(bus, "S", "s.>");
+    for (int i = 0; i < SIZES; i++) {
+        struct bus_store what = {.subject = "s.x",
+                                 .data = data,
+                                 .size = (size_t)(LARGEST / SIZES * i),
+                                 .expected_last_of_subject = BUS_ANY_SEQ};
+        assert_int_equal(bus_store(bus, &what, 5000, NULL, &error), BUS_OK);
+    }
+    struct bus_consumer *consumer = consume(&(struct bus_consume){.stream = "S"});
+    for (int i = 0; i < SIZES; i++) {
+        struct bus_msg msg = help_next(consumer);
+        assert_int_equal(msg.size, LARGEST / SIZES * i);
+        assert_memory_equal(msg.data, data, msg.size);
+        assert_string_equal(msg.subject, "s.x");
+        bus_msg_done(&msg);
+    }
+    expect_nothing(consumer);
+    bus_consumer_close(consumer);
+    free(data);
+}
+
+/* The server pings a connection that says nothing, and hangs up on one that does not answer. */
+static void a_silent_reader_stays_connected(void **state)
+{
+    (void)state;
+    help_stream(bus, "S", "s.>");
+    struct bus_consumer *consumer = consume(&(struct bus_consume){.stream = "S"});
+    int64_t until_ms = help_now_ms() + PINGS_MS;
+    while (help_now_ms() < until_ms) {
+        struct bus_msg msg;
+        assert_int_equal(bus_next(consumer, 200, &msg), BUS_TIMEOUT);
+    }
+    assert_true(bus_caught_up(consumer));
+    assert_int_equal(bus_server_log_count(&server, "Stale Connection"), 0);
+    help_fill(bus, "s.x", 1, 1, 3);
+    expect_range(consumer, 1, 3, 0);
+    bus_consumer_close(consumer);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define LINE_TEST(name)                                                                            \
+    {                                                                                              \
+#name "_over_a_line", name, setup_own_line, teardown, NULL                                 \
+    }
 
 int main(void)
 {
@@ -410,6 +484,24 @@ int main(void)
         TEST(a_lost_tail_is_another_epoch_even_when_written_over),
         TEST(closes_with_messages_in_flight),
         TEST(the_server_keeps_no_consumer_of_a_closed_one),
+        TEST(reads_messages_of_every_size),
+        TEST(a_silent_reader_stays_connected),
+        LINE_TEST(reads_messages_of_every_size),
+        LINE_TEST(a_silent_reader_stays_connected),
+        LINE_TEST(reads_in_order_from_a_sequence),
+        LINE_TEST(an_empty_stream_is_caught_up_with),
+        LINE_TEST(reads_what_matches_a_filter),
+        LINE_TEST(reads_the_last_of_each_subject_and_then_on),
+        LINE_TEST(reads_only_what_is_new),
+        LINE_TEST(shows_headers_and_leaves_bodies_out_where_asked),
+        LINE_TEST(a_killed_server_loses_and_repeats_nothing),
+        LINE_TEST(nothing_is_caught_up_with_while_the_server_is_away),
+        LINE_TEST(a_consumer_that_the_server_forgot_is_made_again),
+        LINE_TEST(a_stream_made_anew_is_another_epoch),
+        LINE_TEST(a_position_behind_the_end_is_another_epoch),
+        LINE_TEST(a_lost_tail_is_another_epoch_even_when_written_over),
+        LINE_TEST(closes_with_messages_in_flight),
+        LINE_TEST(the_server_keeps_no_consumer_of_a_closed_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
