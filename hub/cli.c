@@ -6,13 +6,19 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { FLAG_COLUMN_BYTES = 44, COMMAND_COLUMN_BYTES = 44, SUGGESTION_MAX_EDITS = 2 };
+enum {
+    FLAG_COLUMN_BYTES = 44,
+    COMMAND_COLUMN_BYTES = 44,
+    OPTION_COLUMN_BYTES = 30,
+    SUGGESTION_MAX_EDITS = 2
+};
 
 enum takes {
     TAKES_CONFIG = 1 << 0,  /* --config, and keys of the configuration */
     TAKES_FILE = 1 << 1,    /* one argument, the configuration's file */
     TAKES_MIGRATE = 1 << 2, /* --migrate */
     TAKES_TOPIC = 1 << 3,   /* the name of a command */
+    TAKES_WORD = 1 << 4,    /* one word of its own */
 };
 
 struct command {
@@ -21,6 +27,7 @@ struct command {
     const char *help;
     unsigned takes;
     int (*run)(const struct cli_args *args);
+    const struct cli_option *options; /* its own; NULL: none */
 };
 
 static int version(const struct cli_args *args);
@@ -28,17 +35,19 @@ static int help(const struct cli_args *args);
 
 static const struct command commands[] = {
     {"run", "--config FILE [--migrate] [--key=value …]", "run the hub",
-     TAKES_CONFIG | TAKES_MIGRATE, cli_run},
+     TAKES_CONFIG | TAKES_MIGRATE, cli_run, NULL},
     {"migrate", "--config FILE [--key=value …]", "bring the database to this version's schema",
-     TAKES_CONFIG, cli_migrate},
+     TAKES_CONFIG, cli_migrate, NULL},
     {"config check", "[FILE] [--key=value …]", "say what is wrong in a configuration",
-     TAKES_CONFIG | TAKES_FILE, cli_config_check},
+     TAKES_CONFIG | TAKES_FILE, cli_config_check, NULL},
     {"config show", "[FILE] [--key=value …]", "print what is in force, without passwords",
-     TAKES_CONFIG | TAKES_FILE, cli_config_show},
-    {"config example", "", "print a complete commented configuration", 0, cli_config_example},
-    {"config schema", "", "print the JSON Schema of the configuration", 0, cli_config_schema},
-    {"version", "", "print the version", 0, version},
-    {"help", "[COMMAND]", "explain a command", TAKES_TOPIC, help},
+     TAKES_CONFIG | TAKES_FILE, cli_config_show, NULL},
+    {"config example", "", "print a complete commented configuration", 0, cli_config_example, NULL},
+    {"config schema", "", "print the JSON Schema of the configuration", 0, cli_config_schema, NULL},
+    {"send", "TYPE --filter FILTER | --vids … | --group … | --all [--option …]",
+     "give a command to vehicles, and watch it to its end", TAKES_WORD, cli_send, cli_send_options},
+    {"version", "", "print the version", 0, version, NULL},
+    {"help", "[COMMAND]", "explain a command", TAKES_TOPIC, help, NULL},
 };
 static const size_t command_count = sizeof commands / sizeof *commands;
 
@@ -107,6 +116,18 @@ static void list_flags(struct buf *out)
     }
 }
 
+static void list_options(struct buf *out, const struct cli_option *options)
+{
+    for (const struct cli_option *option = options; option->name; option++) {
+        size_t start = out->size_bytes;
+        buf_addf(out, "  --%s", option->name);
+        if (option->argument)
+            buf_addf(out, " %s", option->argument);
+        pad(out, start, OPTION_COLUMN_BYTES);
+        buf_addf(out, "%s\n", option->help);
+    }
+}
+
 static void explain(struct buf *out, const struct command *command)
 {
     buf_addf(out, "fleethub %s %s\n\n%s\n", command->name, command->arguments, command->help);
@@ -115,6 +136,10 @@ static void explain(struct buf *out, const struct command *command)
     if (command->takes & TAKES_CONFIG) {
         buf_adds(out, "\nKeys of the configuration, as flags:\n\n");
         list_flags(out);
+    }
+    if (command->options) {
+        buf_addc(out, '\n');
+        list_options(out, command->options);
     }
 }
 
@@ -201,6 +226,14 @@ static int unknown_flag(const struct command *command, const char *name, size_t 
     char suggestion[CONFIG_NAME_MAX_BYTES];
     const char *meant =
         command->takes & TAKES_CONFIG ? config_suggest(name, size, suggestion) : NULL;
+    size_t best = SUGGESTION_MAX_EDITS + 1;
+    for (const struct cli_option *option = command->options; option && option->name; option++) {
+        size_t edits = config_distance(name, size, option->name, strlen(option->name));
+        if (edits >= best)
+            continue;
+        best = edits;
+        meant = option->name;
+    }
     if ((command->takes & TAKES_MIGRATE) &&
         config_distance(name, size, "migrate", 7) <= SUGGESTION_MAX_EDITS)
         meant = "migrate";
@@ -218,6 +251,33 @@ static bool is_named(const char *name, size_t size, const char *wanted)
     return strlen(wanted) == size && memcmp(name, wanted, size) == 0;
 }
 
+/* One of the subcommand's own options; false where it is none of them. */
+static bool take_option(const struct command *command, char **argv, int *at, struct cli_args *args,
+                        int *exit_code)
+{
+    const char *name = argv[*at] + 2;
+    size_t size = strcspn(name, "="), i = 0;
+    const char *value = name[size] == '=' ? name + size + 1 : NULL;
+    const struct cli_option *options = command->options;
+    while (options && options[i].name && !is_named(name, size, options[i].name))
+        i++;
+    if (!options || !options[i].name)
+        return false;
+    *exit_code = CLI_OK;
+    if (args->values[i])
+        *exit_code = usage(command, "stands here twice:", argv[*at]);
+    else if (!options[i].argument && value)
+        *exit_code = usage(command, "takes no value:", argv[*at]);
+    else if (!options[i].argument)
+        value = "";
+    else if (!value && argv[*at + 1])
+        value = argv[++*at];
+    else if (!value)
+        *exit_code = usage(command, "a value is missing behind", argv[*at]);
+    args->values[i] = value;
+    return true;
+}
+
 /* One flag at argv[*at], and its value behind `=` or in the next word. */
 static int take_flag(const struct command *command, char **argv, int *at, struct cli_args *args)
 {
@@ -225,6 +285,9 @@ static int take_flag(const struct command *command, char **argv, int *at, struct
     size_t size = strcspn(name, "=");
     const char *value = name[size] == '=' ? name + size + 1 : NULL;
     bool config = is_named(name, size, "config");
+    int exit_code;
+    if (take_option(command, argv, at, args, &exit_code))
+        return exit_code;
     if ((command->takes & TAKES_MIGRATE) && !value && is_named(name, size, "migrate")) {
         args->migrate = true;
         return CLI_OK;
@@ -255,6 +318,8 @@ static int take_word(const struct command *command, const char *word, struct cli
         args->topic = word;
     else if ((command->takes & TAKES_TOPIC) && !args->subtopic)
         args->subtopic = word;
+    else if ((command->takes & TAKES_WORD) && !args->word)
+        args->word = word;
     else
         return usage(command, "what is meant by", word);
     return CLI_OK;
@@ -280,6 +345,14 @@ static int parse(const struct command *command, char **argv, struct cli_args *ar
     return CLI_OK;
 }
 
+const char *cli_value(const struct cli_args *args, const char *name)
+{
+    for (size_t i = 0; args->options && args->options[i].name; i++)
+        if (strcmp(args->options[i].name, name) == 0)
+            return args->values[i];
+    return NULL;
+}
+
 int cli_main(int argc, char **argv)
 {
     struct cli_args args = {0};
@@ -298,6 +371,7 @@ int cli_main(int argc, char **argv)
     const struct command *command = find(first, second);
     if (!command)
         return unknown_command(first, second);
+    args.options = command->options;
     int exit_code = parse(command, argv + (strchr(command->name, ' ') ? 3 : 2), &args);
     if (exit_code != CLI_OK)
         return exit_code;

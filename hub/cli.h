@@ -1,7 +1,7 @@
 /*
  * cli: the command line. All subcommands stand in one table in cli.c: name, arguments, help,
  * function. Flags are `--config FILE`, `--migrate`, and every key of the configuration as
- * `--a.b.c=value` or `--a.b.c value`.
+ * `--a.b.c=value` or `--a.b.c value`; those that talk to a hub over HTTP have options of their own.
  *
  * Exit codes: 0 good, 1 failed, 2 the command line makes no sense.
  * Threads: the main thread, before any other.
@@ -15,7 +15,15 @@
 #include <stddef.h>
 
 enum cli_exit { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
-enum { CLI_FLAGS_MAX = 128 };
+enum { CLI_FLAGS_MAX = 128, CLI_OPTIONS_MAX = 40 };
+enum { CLI_INTERRUPTED = 130 }; /* as shells say it: by Ctrl-C */
+
+/* An option of one subcommand. A subcommand's options are a list, ended by one without a name. */
+struct cli_option {
+    const char *name;     /* without the dashes */
+    const char *argument; /* what its value is; NULL: it has none */
+    const char *help;
+};
 
 /* A command line taken apart; everything points into argv. */
 struct cli_args {
@@ -24,6 +32,9 @@ struct cli_args {
     const char *subtopic;
     bool migrate;
     bool help;
+    const struct cli_option *options;    /* the subcommand's; NULL: none */
+    const char *values[CLI_OPTIONS_MAX]; /* one for each of them: NULL where it was not given */
+    const char *word;                    /* the one word that is no option; NULL: none */
     struct config_flag flags[CLI_FLAGS_MAX];
     size_t flag_count;
 };
@@ -38,6 +49,11 @@ int cli_config_show(const struct cli_args *args);    /* cli_config.c */
 int cli_config_example(const struct cli_args *args); /* cli_config.c */
 int cli_config_schema(const struct cli_args *args);  /* cli_config.c */
 
+int cli_send(const struct cli_args *args); /* cli_send.c */
+extern const struct cli_option cli_send_options[];
+
+/* The value of an option, "" of one that takes none; NULL where it was not given. */
+const char *cli_value(const struct cli_args *args, const char *name);
 /* The configuration that the command line asks for; false after its errors went to standard
  * error. `required` as in struct config_request. */
 bool cli_load(const struct cli_args *args, const char *required, struct config *config);

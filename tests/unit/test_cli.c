@@ -118,6 +118,13 @@ static void cli_line_that_makes_no_sense_exits_2_and_says_what_may_be_meant(void
         {"run -x", "unknown flag `-x`"},
         {"config check a b", "what is meant by `b`"},
         {"config check --migrate", "unknown flag `--migrate`"},
+        {"send", "say which command"},
+        {"send rtl", "say which vehicles"},
+        {"send rtl land --all", "what is meant by `land`"},
+        {"send rtl --al", "unknown flag `--al`, did you mean `--all`?"},
+        {"send rtl --all=yes", "takes no value: `--all=yes`"},
+        {"send rtl --all --all", "stands here twice: `--all`"},
+        {"send rtl --vids", "a value is missing behind `--vids`"},
         {"version --env=x", "unknown flag `--env`"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -132,9 +139,9 @@ static void cli_line_that_makes_no_sense_exits_2_and_says_what_may_be_meant(void
 static void cli_help_lists_every_command_and_every_key(void **state)
 {
     (void)state;
-    static const char *const commands[] = {
-        "run",           "migrate", "config check", "config show", "config example",
-        "config schema", "version", "help"};
+    static const char *const commands[] = {"run",         "migrate",        "config check",
+                                           "config show", "config example", "config schema",
+                                           "send",        "version",        "help"};
     struct outcome *outcome = run("help");
     assert_int_equal(outcome->exit_code, CLI_OK);
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
