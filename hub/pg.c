@@ -1,8 +1,7 @@
-#include "hub/pg.h"
+#include "hub/pg_impl.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <libpq-fe.h>
 #include <poll.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -20,15 +19,7 @@ enum {
 
 #define PG_EPOCH_US INT64_C(946684800000000) /* 2000-01-01 in microseconds since 1970 */
 
-struct pg {
-    PGconn *conn;
-    const atomic_bool *interrupt;
-    int call_timeout_ms;
-    const struct pg_statement *prepared[PG_PREPARED_MAX];
-    int prepared_count;
-};
-
-static int64_t now_ms(void)
+int64_t pg_now_ms(void)
 {
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
@@ -63,15 +54,20 @@ static enum pg_status status_of(struct pg *pg, const PGresult *result)
     return strncmp(state, "22", 2) == 0 || strncmp(state, "54", 2) == 0 ? PG_VALUE : PG_FAILED;
 }
 
+enum pg_status pg_refusal(struct pg *pg, const PGresult *result, struct pg_error *error)
+{
+    error_set(error, PQresultErrorField(result, PG_DIAG_SQLSTATE), PQresultErrorMessage(result));
+    return status_of(pg, result);
+}
+
 /* ---- waiting ---- */
 
-/* Waits until the socket is ready. False when the deadline passed or the caller is interrupted. */
-static bool socket_wait(struct pg *pg, short events, int64_t deadline_ms)
+bool pg_socket_wait(struct pg *pg, short events, int64_t deadline_ms)
 {
     for (;;) {
         if (pg->interrupt && atomic_load(pg->interrupt))
             return false;
-        int64_t left_ms = deadline_ms - now_ms();
+        int64_t left_ms = deadline_ms - pg_now_ms();
         if (left_ms <= 0)
             return false;
         struct pollfd fd = {.fd = PQsocket(pg->conn), .events = events};
@@ -85,31 +81,29 @@ static bool socket_wait(struct pg *pg, short events, int64_t deadline_ms)
     }
 }
 
-/* Sends what is queued, reading meanwhile as libpq asks for. */
-static bool flush_all(struct pg *pg, int64_t deadline_ms)
+bool pg_flush_all(struct pg *pg, int64_t deadline_ms)
 {
     int left;
     while ((left = PQflush(pg->conn)) == 1) {
-        if (!socket_wait(pg, POLLIN | POLLOUT, deadline_ms) || !PQconsumeInput(pg->conn))
+        if (!pg_socket_wait(pg, POLLIN | POLLOUT, deadline_ms) || !PQconsumeInput(pg->conn))
             return false;
     }
     return left == 0;
 }
 
-/* The next result; *result NULL at the end. False when the connection or the time ran out. */
-static bool result_next(struct pg *pg, int64_t deadline_ms, PGresult **result)
+bool pg_result_next(struct pg *pg, int64_t deadline_ms, PGresult **result)
 {
     while (PQisBusy(pg->conn)) {
-        if (!socket_wait(pg, POLLIN, deadline_ms) || !PQconsumeInput(pg->conn))
+        if (!pg_socket_wait(pg, POLLIN, deadline_ms) || !PQconsumeInput(pg->conn))
             return false;
     }
     *result = PQgetResult(pg->conn);
     return true;
 }
 
-/* Ends a connection of which nobody knows what it is still doing. The server is told nothing:
- * PQcancel could wait for ever on a frozen one; its statement timeout ends what runs there. */
-static enum pg_status connection_drop(struct pg *pg, struct pg_error *error, const char *what)
+/* The server is told nothing: PQcancel could wait for ever on a frozen one; its statement timeout
+ * ends what runs there. */
+enum pg_status pg_drop(struct pg *pg, struct pg_error *error, const char *what)
 {
     const char *text = PQerrorMessage(pg->conn);
     error_set(error, NULL, text && *text ? text : what);
@@ -118,27 +112,24 @@ static enum pg_status connection_drop(struct pg *pg, struct pg_error *error, con
     return PG_LOST;
 }
 
-/* Reads all results of what was sent and keeps the last. The first failure is the status. */
-static enum pg_status collect(struct pg *pg, PGresult **last, struct pg_error *error)
+enum pg_status pg_collect(struct pg *pg, PGresult **last, struct pg_error *error)
 {
-    int64_t deadline_ms = now_ms() + pg->call_timeout_ms;
+    int64_t deadline_ms = pg_now_ms() + pg->call_timeout_ms;
     enum pg_status status = PG_OK;
     PGresult *kept = NULL, *result;
 
-    if (!flush_all(pg, deadline_ms))
-        return connection_drop(pg, error, "no answer in time");
+    if (!pg_flush_all(pg, deadline_ms))
+        return pg_drop(pg, error, "no answer in time");
     for (;;) {
-        if (!result_next(pg, deadline_ms, &result)) {
+        if (!pg_result_next(pg, deadline_ms, &result)) {
             PQclear(kept);
-            return connection_drop(pg, error, "no answer in time");
+            return pg_drop(pg, error, "no answer in time");
         }
         if (!result)
             break;
         ExecStatusType type = PQresultStatus(result);
         if (type != PGRES_COMMAND_OK && type != PGRES_TUPLES_OK && status == PG_OK) {
-            status = status_of(pg, result);
-            error_set(error, PQresultErrorField(result, PG_DIAG_SQLSTATE),
-                      PQresultErrorMessage(result));
+            status = pg_refusal(pg, result, error);
         }
         PQclear(kept);
         kept = result;
@@ -161,9 +152,9 @@ static enum pg_status connect_wait(struct pg *pg, int64_t deadline_ms, struct pg
     PostgresPollingStatusType want = PGRES_POLLING_WRITING;
     while (want != PGRES_POLLING_OK) {
         if (want == PGRES_POLLING_FAILED)
-            return connection_drop(pg, error, "cannot connect");
-        if (!socket_wait(pg, want == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline_ms))
-            return connection_drop(pg, error, "no connection in time");
+            return pg_drop(pg, error, "cannot connect");
+        if (!pg_socket_wait(pg, want == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline_ms))
+            return pg_drop(pg, error, "no connection in time");
         want = PQconnectPoll(pg->conn);
     }
     return PG_OK;
@@ -216,7 +207,7 @@ enum pg_status pg_open(const struct pg_options *options, struct pg **out, struct
     }
     pg->interrupt = options->interrupt;
     pg->call_timeout_ms = options->connect_timeout_ms;
-    int64_t deadline_ms = now_ms() + options->connect_timeout_ms;
+    int64_t deadline_ms = pg_now_ms() + options->connect_timeout_ms;
     pg->conn = PQconnectStartParams(names, values, 1);
     enum pg_status status = PG_LOST;
     if (!pg->conn) {
@@ -224,13 +215,13 @@ enum pg_status pg_open(const struct pg_options *options, struct pg **out, struct
         goto out;
     }
     if (PQstatus(pg->conn) == CONNECTION_BAD) {
-        status = connection_drop(pg, error, "cannot connect");
+        status = pg_drop(pg, error, "cannot connect");
         goto out;
     }
     PQsetNoticeReceiver(pg->conn, ignore_notice, NULL);
     status = connect_wait(pg, deadline_ms, error);
     if (status == PG_OK && PQsetnonblocking(pg->conn, 1) != 0)
-        status = connection_drop(pg, error, "cannot connect");
+        status = pg_drop(pg, error, "cannot connect");
     if (status == PG_OK)
         status = session_set_up(pg, options, error);
 out:
@@ -247,6 +238,7 @@ void pg_close(struct pg *pg)
 {
     if (!pg)
         return;
+    PQfreemem(pg->copied);
     PQfinish(pg->conn);
     free(pg);
 }
@@ -309,8 +301,8 @@ static enum pg_status prepare_once(struct pg *pg, const struct pg_statement *sta
         return PG_FAILED;
     }
     if (!PQsendPrepare(pg->conn, statement->name, statement->sql, param_count, NULL))
-        return connection_drop(pg, error, "cannot send");
-    enum pg_status status = collect(pg, NULL, error);
+        return pg_drop(pg, error, "cannot send");
+    enum pg_status status = pg_collect(pg, NULL, error);
     if (status == PG_OK)
         pg->prepared[pg->prepared_count++] = statement;
     return status;
@@ -346,8 +338,8 @@ enum pg_status pg_run(struct pg *pg, const struct pg_statement *statement,
             ? PQsendQueryPrepared(pg->conn, statement->name, count, values, sizes, formats, 1)
             : PQsendQueryParams(pg->conn, statement->sql, count, NULL, values, sizes, formats, 1);
     if (!sent)
-        return connection_drop(pg, error, "cannot send");
-    return collect(pg, (PGresult **)result, error);
+        return pg_drop(pg, error, "cannot send");
+    return pg_collect(pg, (PGresult **)result, error);
 }
 
 enum pg_status pg_script(struct pg *pg, const char *sql, struct pg_error *error)
@@ -355,8 +347,8 @@ enum pg_status pg_script(struct pg *pg, const char *sql, struct pg_error *error)
     if (!pg->conn)
         return not_connected(error);
     if (!PQsendQuery(pg->conn, sql))
-        return connection_drop(pg, error, "cannot send");
-    return collect(pg, NULL, error);
+        return pg_drop(pg, error, "cannot send");
+    return pg_collect(pg, NULL, error);
 }
 
 /* ---- results ---- */

@@ -1,5 +1,5 @@
 /*
- * pg: PostgreSQL in the hub's own types. The one file that includes libpq-fe.h is pg.c.
+ * pg: PostgreSQL in the hub's own types. Only hub/pg*.c include libpq-fe.h.
  *
  * Every call has a deadline and nothing waits beyond it, also when the server is frozen: the
  * socket is non-blocking and polled. A call that runs into its deadline, or is interrupted, ends
@@ -136,6 +136,27 @@ int64_t pg_get_int(const struct pg_result *result, int row, int column);
 const char *pg_get_bytes(const struct pg_result *result, int row, int column, size_t *size);
 /* timestamptz, in microseconds since 1970. */
 int64_t pg_get_timestamp_us(const struct pg_result *result, int row, int column);
+
+/* ---- many rows ---- */
+
+struct pg_field {
+    const char *at; /* NULL: null */
+    size_t size;
+};
+/* Begins to read the rows of a query as they come, in constant memory: `sql` is a COPY (…) TO
+ * STDOUT (FORMAT binary) without parameters. No other call is made until pg_copy_next said that it
+ * is over, or pg_copy_cancel. */
+enum pg_status pg_copy_begin(struct pg *pg, const char *sql, struct pg_error *error);
+/* The next row's `count` fields, in binary, borrowed until the next call; *over behind the last.
+ * Each call has the deadline of a call. A failure ends the copying. */
+enum pg_status pg_copy_next(struct pg *pg, struct pg_field *fields, int count, bool *over,
+                            struct pg_error *error);
+/* Lets go of the rows that are still to come, and of the connection with them. */
+void pg_copy_cancel(struct pg *pg);
+
+/* Of a field: an integer of 2, 4 or 8 bytes, and a timestamptz in microseconds since 1970. */
+int64_t pg_field_int(const struct pg_field *field);
+int64_t pg_field_timestamp_us(const struct pg_field *field);
 
 /* ---- a pool for the workers of HTTP ---- */
 
