@@ -195,9 +195,10 @@ static enum migrate_status grant_hub(struct pg *pg, const char *admin_dsn, const
              "GRANT SELECT, INSERT, UPDATE ON stream_positions, tree_edge TO %s; "
              "GRANT SELECT, INSERT, UPDATE, DELETE ON refusals TO %s; "
              "GRANT SELECT, UPDATE ON log_head TO %s; "
-             "GRANT SELECT ON record_partitions, digest_partitions TO %s; "
+             "GRANT SELECT ON record_partitions, digest_partitions, holds, retention_runs TO %s; "
+             "GRANT SELECT, UPDATE (recorded) ON record_notes TO %s; "
              "GRANT EXECUTE ON FUNCTION record_partitions_ahead(integer) TO %s",
-             quoted, quoted, quoted, quoted, quoted, quoted, quoted, quoted);
+             quoted, quoted, quoted, quoted, quoted, quoted, quoted, quoted, quoted);
     enum pg_status status = pg_script(pg, buf_cstr(&sql), &error);
     buf_done(&sql);
     if (status != PG_OK)

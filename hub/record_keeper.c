@@ -4,16 +4,26 @@
 #include "hub/log.h"
 #include "hub/metrics.h"
 #include "hub/record_purge.h"
+#include "hub/retention.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum { TICK_MS = 100, PURGE_EVERY_MS = 5000 };
+enum {
+    TICK_MS = 100,
+    PURGE_EVERY_MS = 5000,
+    RETENTION_EVERY_MS = 3600000,
+    RETENTION_RETRY_MS = 60000, /* a query stood in the way, or another hub took over */
+    CONNECT_TIMEOUT_MS = 5000,
+    STATEMENT_TIMEOUT_MS = 60 * 60 * 1000, /* a large partition is counted and copied in that */
+    LOCK_TIMEOUT_MS =
+        1000, /* the writer waits behind this one, and bears less than three seconds */
+};
 
 struct record_keeper {
     struct record_keeper_options options;
-    int64_t purge_ms; /* when next */
+    int64_t purge_ms, retention_ms; /* when next */
     atomic_bool stop;
     pthread_t thread;
 };
@@ -55,6 +65,39 @@ static void purge_all(struct record_keeper *keeper, const struct record_lane_sta
     }
 }
 
+/* ---- retention ---- */
+
+static void retain(struct record_keeper *keeper, int64_t writer)
+{
+    const struct config *config = keeper->options.config;
+    struct pg_options options = {.dsn = config->postgres.admin_dsn,
+                                 .name = "fleethub retention",
+                                 .connect_timeout_ms = CONNECT_TIMEOUT_MS,
+                                 .call_timeout_ms = STATEMENT_TIMEOUT_MS,
+                                 .statement_timeout_ms = STATEMENT_TIMEOUT_MS,
+                                 .lock_timeout_ms = LOCK_TIMEOUT_MS,
+                                 .interrupt = &keeper->stop};
+    struct retention_outcome outcome = {0};
+    struct pg *pg = NULL;
+    struct pg_error error;
+    keeper->retention_ms = clock_mono_ms() + RETENTION_RETRY_MS;
+    enum pg_status status = pg_open(&options, &pg, &error);
+    if (status == PG_OK) {
+        struct retention retention = {
+            .pg = pg, .days = config->record.retention_days, .now_ns = clock_wall_ns()};
+        status = retention_run(&retention, writer, &outcome, &error);
+    }
+    pg_close(pg);
+    if (outcome.dropped > 0)
+        log_info("record.retention", "dropped", LOG_INT(outcome.dropped), "kept",
+                 LOG_INT(outcome.kept), "partitions", LOG_INT(outcome.partitions));
+    if (status != PG_OK && !atomic_load(&keeper->stop))
+        log_warn("record.no_retention", "error", error.text, "detail",
+                 "old records stay for now; postgres.admin_dsn has to be the tables' owner");
+    if (status == PG_OK && !outcome.fenced)
+        keeper->retention_ms = clock_mono_ms() + RETENTION_EVERY_MS;
+}
+
 /* ---- the thread ---- */
 
 static void *run(void *closure)
@@ -68,6 +111,8 @@ static void *run(void *closure)
             purge_all(keeper, &status);
             keeper->purge_ms = clock_mono_ms() + PURGE_EVERY_MS;
         }
+        if (status.writer && now_ms >= keeper->retention_ms)
+            retain(keeper, status.writer_number);
         clock_pause_ms(TICK_MS);
     }
     return NULL;
@@ -79,7 +124,7 @@ struct record_keeper *record_keeper_start(const struct record_keeper_options *op
     if (!keeper)
         return NULL;
     keeper->options = *options;
-    keeper->purge_ms = clock_mono_ms();
+    keeper->purge_ms = keeper->retention_ms = clock_mono_ms();
     if (pthread_create(&keeper->thread, NULL, run, keeper) != 0) {
         free(keeper);
         return NULL;

@@ -8,6 +8,7 @@
 #include "hub/pg.h"
 #include "hub/record_checkpoint.h"
 #include "hub/record_lease.h"
+#include "hub/record_notes.h"
 #include "hub/record_partitions.h"
 #include "hub/record_tree.h"
 
@@ -74,6 +75,7 @@ static void status_update(struct record_lane *lane)
     pthread_mutex_lock(&lane->lock);
     lane->status.postgres = lane->pg != NULL;
     lane->status.writer = lane->writer;
+    lane->status.writer_number = lane->writer_number;
     for (int i = 0; i < RECORD_STREAMS; i++) {
         const struct record_stream *stream = &lane->streams[i];
         lane->status.streams[i].name = stream->name;
@@ -423,7 +425,19 @@ static bool end_minutes(struct record_lane *lane)
     return true;
 }
 
-/* Once a second: positions, checkpoints, and what is counted. */
+/* What was changed in the database itself. */
+static bool take_notes(struct record_lane *lane)
+{
+    struct pg_error error;
+    if (record_notes_take(lane->pg, lane->batch, &error) == PG_OK) {
+        has_work(lane);
+        return true;
+    }
+    fail(lane, "reading the notes", error.text);
+    return false;
+}
+
+/* Once a second: positions, checkpoints, what is counted, what was noted. */
 static bool tell(struct record_lane *lane)
 {
     struct pg_error error;
@@ -436,7 +450,7 @@ static bool tell(struct record_lane *lane)
         fail(lane, "counting refusals", "no memory");
         return false;
     }
-    return true;
+    return take_notes(lane);
 }
 
 /* One round: read, commit when it is time, show a sign of life. */

@@ -46,8 +46,9 @@ struct record_lane *record_lane_start(const struct record_lane_options *options)
 void record_lane_stop(struct record_lane *lane, int timeout_ms);
 
 struct record_lane_status {
-    bool postgres; /* connected, and answering within RECORD_LANE_ANSWER_MS */
-    bool writer;   /* this hub writes the archive; else it stands by */
+    bool postgres;         /* connected, and answering within RECORD_LANE_ANSWER_MS */
+    bool writer;           /* this hub writes the archive; else it stands by */
+    int64_t writer_number; /* the fence, while `writer` */
     struct {
         const char *name;
         enum stream_label label;

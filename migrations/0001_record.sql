@@ -56,9 +56,8 @@ CREATE TABLE digests (
 -- The partitions of `records` and of `digests` that have bounds, half-open.
 CREATE TABLE record_partitions (
     name  text NOT NULL PRIMARY KEY,
-    lower timestamptz NOT NULL,         -- '-infinity' for the first
-    upper timestamptz NOT NULL UNIQUE,
-    held  boolean NOT NULL DEFAULT false -- past retention; has what a hold keeps, and nothing else
+    lower timestamptz NOT NULL,  -- '-infinity' for the first
+    upper timestamptz NOT NULL UNIQUE
 );
 CREATE TABLE digest_partitions (
     name  text NOT NULL PRIMARY KEY,
@@ -82,6 +81,10 @@ BEGIN
                    name);
 END $$;
 
+-- Digests lie in the order of `seq`: what is younger than a record is found without an index entry
+-- for each.
+CREATE INDEX digests_by_seq ON digests USING brin (seq) WITH (autosummarize = on);
+
 -- Where no other partition fits: nothing that is to be recorded ever waits for a partition.
 SELECT record_table_make('records_default');
 ALTER TABLE records ATTACH PARTITION records_default DEFAULT;
@@ -90,8 +93,6 @@ ALTER TABLE digests ATTACH PARTITION digests_default DEFAULT;
 -- Records without a vehicle's timestamp, most of them the hub's own.
 SELECT digest_table_make('digests_undated');
 ALTER TABLE digests ATTACH PARTITION digests_undated FOR VALUES FROM (0) TO (1);
-CREATE INDEX digests_undated_by_seq ON digests_undated USING brin (seq)
-    WITH (autosummarize = on);
 
 -- What came into records_default becomes a partition with bounds. Its rows are one run of the log,
 -- behind all other partitions.

@@ -188,14 +188,44 @@ static void migrate_grants_the_hubs_role_no_more_than_it_needs(void **state)
     struct pg *hub = NULL;
     assert_int_equal(pg_open(&options, &hub, &error), PG_OK);
     assert_int_equal(pg_server_int(hub, "SELECT count(*) FROM records"), 0);
-    static const char *const refused[] = {"UPDATE records SET vid = 'x'", "DELETE FROM records",
-                                          "TRUNCATE records", "DELETE FROM log_head",
-                                          "DROP TABLE records"};
+    static const char *const refused[] = {
+        "UPDATE records SET vid = 'x'",
+        "DELETE FROM records",
+        "TRUNCATE records",
+        "DROP TABLE records",
+        "SELECT * FROM records_default FOR UPDATE",
+        "UPDATE records_default SET vid = 'x'",
+        "DELETE FROM records_default",
+        "TRUNCATE records_default",
+        "ALTER TABLE records DETACH PARTITION records_default",
+        "UPDATE digests SET seq = 1",
+        "DELETE FROM digests",
+        "TRUNCATE digests",
+        "UPDATE tree_tiles SET nodes = ''",
+        "DELETE FROM tree_tiles",
+        "UPDATE checkpoints SET note = ''",
+        "DELETE FROM checkpoints",
+        "DELETE FROM log_head",
+        "DELETE FROM stream_positions",
+        "INSERT INTO holds (vid, reason, actor) VALUES ('V1', 'x', 'x')",
+        "DELETE FROM holds",
+        "INSERT INTO record_notes (type, data) VALUES ('x', '{}')",
+        "UPDATE record_notes SET data = '{}'",
+        "DELETE FROM record_notes",
+        "DELETE FROM retention_runs",
+    };
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         assert_int_equal(pg_script(hub, refused[i], &error), PG_FAILED);
         assert_string_equal(error.sqlstate, "42501");
     }
     assert_int_equal(pg_script(hub, "UPDATE log_head SET holder = 'x'", &error), PG_OK);
+    /* Partitions ahead it can have made, with the owner's rights, and nothing else of theirs. */
+    assert_int_equal(pg_server_int(hub, "SELECT record_partitions_ahead(30)"), 4);
+    assert_int_equal(pg_script(hub, "SELECT record_table_make('mine')", &error), PG_FAILED);
+    assert_int_equal(
+        pg_script(hub, "SELECT retention_swap(0, 'records_default', '', false, 1, 1, 1, 0, '{}')",
+                  &error),
+        PG_FAILED);
     pg_close(hub);
     pg_server_script(pg, "DROP OWNED BY \"the \"\"hub\"; DROP ROLE \"the \"\"hub\"");
 }
