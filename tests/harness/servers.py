@@ -136,13 +136,13 @@ class Postgres:
             [os.path.join(self.bin, "postgres"), "-D", self.data, "-k", self.folder,
              "-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=60",
              "-c", "shared_buffers=32MB"], self.log_path, user=self.as_user)
-        wait_until(self._ready, 30, "PostgreSQL answers")
+        wait_until(self.ready, 30, "PostgreSQL answers")
         if create and self.query("SELECT count(*) FROM pg_database WHERE datname = "
                                  f"'{self.database}'", "postgres") == "0":
             self.query(f"CREATE DATABASE {self.database}", "postgres")
         return self
 
-    def _ready(self):
+    def ready(self):
         assert self.process.alive(), "PostgreSQL has ended:\n" + self.process.log_tail()
         return subprocess.run(
             [os.path.join(self.bin, "pg_isready"), "-q", "-h", self.folder, "-U", self.user,
