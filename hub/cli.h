@@ -49,8 +49,12 @@ int cli_config_show(const struct cli_args *args);    /* cli_config.c */
 int cli_config_example(const struct cli_args *args); /* cli_config.c */
 int cli_config_schema(const struct cli_args *args);  /* cli_config.c */
 
-int cli_send(const struct cli_args *args); /* cli_send.c */
-extern const struct cli_option cli_send_options[];
+int cli_send(const struct cli_args *args);     /* cli_send.c */
+int cli_vehicles(const struct cli_args *args); /* cli_list.c */
+int cli_events(const struct cli_args *args);   /* cli_list.c */
+int cli_watch(const struct cli_args *args);    /* cli_watch.c */
+extern const struct cli_option cli_send_options[], cli_vehicles_options[], cli_events_options[],
+    cli_watch_options[];
 
 /* The value of an option, "" of one that takes none; NULL where it was not given. */
 const char *cli_value(const struct cli_args *args, const char *name);

@@ -131,6 +131,8 @@ static void write_request(const struct client *client, const struct client_reque
         buf_addf(out, "Authorization: Bearer %s\r\n", client->token);
     if (request->idempotency_key)
         buf_addf(out, "Idempotency-Key: %s\r\n", request->idempotency_key);
+    if (request->last_event_id)
+        buf_addf(out, "Last-Event-ID: %s\r\n", request->last_event_id);
     if (request->body)
         buf_addf(out, "Content-Type: application/json\r\nContent-Length: %zu\r\n",
                  strlen(request->body));

@@ -49,6 +49,7 @@ struct client_request {
     const char *accept;          /* NULL: application/json */
     const char *body;            /* JSON; NULL: none */
     const char *idempotency_key; /* NULL: none */
+    const char *last_event_id;   /* of a stream that broke; NULL: none */
 };
 
 struct client_answer {
