@@ -40,7 +40,7 @@ class Gateway:
         self.port, self.archived_subject, self.make = port, archived_subject, make
         self.inbox = f"_INBOX.{random.getrandbits(64):016x}"
         self.lock = threading.Lock()
-        self.kept = {}  # number: Kept, in order
+        self.kept = {}  # number: Kept; the thread's
         self.published = self.stored = self.archived_count = 0
         self.acknowledged = bytearray()  # by number: 1 once it was stored somewhere
         self.repeated = collections.Counter()
@@ -55,16 +55,14 @@ class Gateway:
     def publish(self, count):
         """Hands over the next `count` messages; returns at once."""
         with self.lock:
-            numbers = range(self.published, self.published + count)
+            self.fresh.extend(range(self.published, self.published + count))
             self.published += count
-            self.acknowledged.extend(bytes(count))
-            for number in numbers:
-                self.kept[number] = Kept(self.make(number)[0])
-            self.fresh.extend(numbers)
         self.wake_in.send(b"x")
 
     def kept_count(self):
-        return len(self.kept)
+        """Those that `archived` has not covered yet."""
+        with self.lock:
+            return self.published - self.archived_count
 
     def close(self):
         self.closed = True
@@ -100,6 +98,14 @@ class Gateway:
             subject, self.inbox.encode(), number, len(headers), len(headers) + len(payload),
             headers, payload)
 
+    def _take_fresh(self):
+        with self.lock:
+            fresh, self.fresh = self.fresh, []
+        self.acknowledged.extend(bytes(len(fresh)))
+        for number in fresh:
+            self.kept[number] = Kept(self.make(number)[0])
+        return fresh
+
     def _send(self, numbers, why=None):
         now = time.monotonic()
         for number in numbers:
@@ -120,21 +126,14 @@ class Gateway:
             json.dumps(options).encode(), self.inbox.encode(), self.archived_subject.encode()))
         self.waiting = bytearray()
         self.positions.clear()
-        with self.lock:  # acknowledged is not yet on disk: all of it again
-            first = set(self.fresh)
-            self.fresh.clear()
-            old = [number for number in self.kept if number not in first]
-        self._send(old, "reconnect")
-        self._send(sorted(first))
+        self._send(list(self.kept), "reconnect")  # acknowledged is not yet on disk
         ticked = time.monotonic()
         while not self.closed:
             writers = [link] if self.out else []
             readable, writable, _ = select.select([link, self.wake_out], writers, [], ROUND_S)
             if self.wake_out in readable:
                 self.wake_out.recv(READ_BYTES)
-                with self.lock:
-                    fresh, self.fresh = self.fresh, []
-                self._send(fresh)
+                self._send(self._take_fresh())
             if link in readable:
                 data = link.recv(READ_BYTES)
                 if not data:
@@ -198,9 +197,9 @@ class Gateway:
                 again.append(number)
             elif kept.seq <= seq:
                 done.append(number)
+        for number in done:
+            del self.kept[number]
         with self.lock:
-            for number in done:
-                del self.kept[number]
             self.archived_count += len(done)
         self._send(again, "new epoch")
 
