@@ -22,6 +22,7 @@ struct shadow_writer;
 struct registry;
 struct groups;
 struct live;
+struct access;
 
 struct app {
     const struct config *config;
@@ -33,6 +34,7 @@ struct app {
     struct shadow_writer *shadow; /* set before `recovered` */
     struct groups *groups;        /* empty until they are read */
     struct live *live;
+    struct access *access;               /* tokens and grants */
     _Atomic(struct registry *) registry; /* NULL until TWIN_LAST is read */
     _Atomic(struct state_lane *) state;  /* NULL until the twins are being folded */
     _Atomic bool recovered;              /* the twins are what the streams say, at least once */

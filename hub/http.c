@@ -130,6 +130,7 @@ static enum MHD_Result note_header(void *closure, enum MHD_ValueKind kind, const
         {"Content-Length", &x->head.content_length},
         {"Transfer-Encoding", &x->head.transfer_encoding},
         {"Expect", &x->head.expect},
+        {"Authorization", &x->head.authorization},
     };
     (void)kind;
     if (!value)
@@ -139,6 +140,8 @@ static enum MHD_Result note_header(void *closure, enum MHD_ValueKind kind, const
             continue;
         if (known[i].value == &x->head.content_length && x->head.content_length)
             x->head.two_lengths = true;
+        if (known[i].value == &x->head.authorization && x->head.authorization)
+            x->head.two_credentials = true;
         *known[i].value = value;
         break;
     }
@@ -395,6 +398,7 @@ static struct http *make(const struct http_options *options)
         .app = options->app,
         .viewer = options->viewer,
         .gate = options->gate,
+        .auth = options->auth,
     };
     return http;
 }

@@ -32,7 +32,8 @@
 #include <stdint.h>
 
 struct http;
-struct viewer; /* twin/viewer.h: which vehicles and parts the caller may see */
+struct viewer;    /* twin/viewer.h: which vehicles and parts the caller may see */
+struct principal; /* hub/access_set.h: who calls */
 
 enum { HTTP_MAX_PATH_PARAMS = 3, HTTP_MAX_QUERY_PARAMS = 32, HTTP_REQUEST_ID_BYTES = 33 };
 
@@ -51,9 +52,10 @@ struct http_request {
     size_t body_bytes;
     const char *accept; /* the header, "" where absent */
     const char *request_id;
-    const char *remote;          /* the peer's address */
-    const struct viewer *viewer; /* what the caller may see */
-    const char *principal;       /* who calls; `local` with access off */
+    const char *remote;             /* the peer's address */
+    const struct viewer *viewer;    /* what the caller may see, or do, as far as the route goes */
+    const char *principal;          /* who calls; `local` with access off */
+    const struct principal *caller; /* all that he may; NULL with access off: everything */
     void *impl;
 };
 /* A query parameter's value, NULL where it was not given. */
@@ -111,7 +113,12 @@ enum http_route_flags {
     ROUTE_POSITION = 1 << 5,  /* the gate is asked before its handler is called */
     ROUTE_ARCHIVE = 1 << 6,   /* with that: what it reads is the record, not the twins */
     ROUTE_NATS = 1 << 7,      /* waits for NATS: runs on a worker of a third pool */
-    ROUTE_PROBE = 1 << 8,     /* asked all the time: its 503 is an answer, and nothing to log */
+    ROUTE_PROBE = 1 << 12,    /* asked all the time: its 503 is an answer, and nothing to log */
+    ROUTE_SSE = 1 << 8,       /* for browsers, which cannot send a header: takes access_token= */
+    /* What the caller has to be allowed (contract §6); none of them: reading. */
+    ROUTE_AUDIT = 1 << 9,
+    ROUTE_OPERATE = 1 << 10,
+    ROUTE_ADMIN = 1 << 11,
 };
 
 /* What routes with ROUTE_POSITION wait for, with no thread to wait on: hub/position_gate.h. */
@@ -127,6 +134,24 @@ struct http_gate {
     /* Calls over(waiter) once, on any thread, also at once. */
     void (*wait)(void *closure, void *ticket, void (*over)(void *waiter), void *waiter);
     void (*drop)(void *ticket);
+};
+
+struct http_route;
+/* Who may call: hub/access_http.h. */
+struct http_auth {
+    void *closure;
+    /* Judges who calls a route, by the request's bearer token (NULL: there is none). True: sets
+     * viewer, principal and caller of the request, and *credential, which is released when the
+     * request has ended. False: the problem is in the reply. On an event thread; must not block. */
+    bool (*admit)(void *closure, const struct http_route *route, const char *bearer,
+                  struct http_request *request, struct http_reply *reply, void **credential);
+    void (*release)(void *credential);
+    /* A 401 or 403 is about to be sent. */
+    void (*denied)(void *closure, const struct http_request *request, int status);
+    /* Calls cut(what) when a credential is void, unless the watch (never NULL, but for want of
+     * memory) has ended; unwatch waits for a call that runs. */
+    void *(*watch)(void *closure, void *credential, void (*cut)(void *what), void *what);
+    void (*unwatch)(void *closure, void *watch);
 };
 
 /* One line of the table of routes; routes.c holds the table, and everything else about routes
@@ -158,6 +183,7 @@ struct http_route {
     X(PRECONDITION_FAILED, 412, "precondition-failed", "It changed meanwhile")                     \
     X(BODY_TOO_LARGE, 413, "body-too-large", "Body too large")                                     \
     X(UNSUPPORTED_MEDIA_TYPE, 415, "unsupported-media-type", "Unsupported media type")             \
+    X(TOO_MANY_REQUESTS, 429, "too-many-requests", "Too many requests")                            \
     X(HEADERS_TOO_LARGE, 431, "headers-too-large", "Header fields too large")                      \
     X(INTERNAL, 500, "internal", "Internal error")                                                 \
     X(UNAVAILABLE, 503, "unavailable", "Temporarily unavailable")                                  \
@@ -197,6 +223,7 @@ struct http_options {
     void *app;
     const struct viewer *viewer;  /* given to every request while access is off */
     const struct http_gate *gate; /* NULL: nothing is waited for */
+    const struct http_auth *auth; /* NULL: access is off */
 };
 /* NULL, and text in `error`, when it cannot listen. */
 struct http *http_start(const struct http_options *options, char error[256]);

@@ -93,6 +93,7 @@ struct exchange *exchange_new(const struct exchange_rules *rules, struct exchang
         .impl = x,
     };
     x->gate = rules->gate;
+    x->auth = rules->auth;
     x->reply.status = 200;
     x->reply.content_type = "application/json";
     return x;
@@ -103,11 +104,17 @@ void exchange_end(struct exchange *x)
     if (x->ticket)
         x->gate->drop(x->ticket);
     x->ticket = NULL;
+    if (x->watch)
+        x->auth->unwatch(x->auth->closure, x->watch);
+    x->watch = NULL;
     http_pump_free(x->pump);
     x->pump = NULL;
     if (x->reply.stream)
         x->reply.stream->free(x->reply.stream);
     x->reply.stream = NULL;
+    if (x->credential)
+        x->auth->release(x->credential);
+    x->credential = NULL;
     buf_done(&x->reply.body);
     buf_done(&x->reply.headers);
     buf_done(&x->body);
@@ -248,7 +255,7 @@ static void refuse_repeated(struct exchange *x, const char *name)
     buf_done(&shown);
 }
 
-static void judge_query(struct exchange *x, char *query)
+static void read_query(struct exchange *x, char *query)
 {
     struct http_request *request = &x->request;
     enum uri_error error =
@@ -258,10 +265,13 @@ static void judge_query(struct exchange *x, char *query)
                HTTP_MAX_QUERY_PARAMS);
         return;
     }
-    if (error) {
+    if (error)
         REFUSE(x, PROBLEM_BAD_PARAMETER, "Bad query: %s.", uri_error_text(error));
-        return;
-    }
+}
+
+static void judge_query(struct exchange *x)
+{
+    const struct http_request *request = &x->request;
     for (size_t i = 0; i < request->query_count; i++)
         if (!knows(x, request->query[i].name)) {
             refuse_unknown(x);
@@ -273,6 +283,50 @@ static void judge_query(struct exchange *x, char *query)
                 refuse_repeated(x, request->query[i].name);
                 return;
             }
+}
+
+/* ---- who calls ---- */
+
+/* The token of `access_token=`, which is taken out of the query: it belongs into no link and no
+ * text. */
+static const char *take_access_token(struct exchange *x)
+{
+    struct http_request *request = &x->request;
+    for (size_t i = 0; i < request->query_count; i++) {
+        if (strcmp(request->query[i].name, "access_token") != 0)
+            continue;
+        const char *token = request->query[i].value;
+        request->query_count--;
+        memmove(request->query + i, request->query + i + 1,
+                (request->query_count - i) * sizeof *request->query);
+        return token;
+    }
+    return NULL;
+}
+
+/* What stands behind `Bearer` (RFC 6750); "" for credentials of another kind. */
+static const char *bearer_of(const char *authorization)
+{
+    static const char scheme[] = "Bearer";
+    size_t size = strlen(scheme);
+    if (strncasecmp(authorization, scheme, size) != 0 || authorization[size] != ' ')
+        return "";
+    return authorization + size + strspn(authorization + size, " ");
+}
+
+static void judge_caller(struct exchange *x)
+{
+    const char *bearer = x->head.authorization ? bearer_of(x->head.authorization) : NULL;
+    if (x->route->flags & ROUTE_SSE) {
+        const char *token = take_access_token(x);
+        bearer = bearer ? bearer : token;
+    }
+    if (x->head.two_credentials) {
+        REFUSE(x, PROBLEM_BAD_REQUEST, "There is more than one Authorization header.");
+        return;
+    }
+    if (!x->auth->admit(x->auth->closure, x->route, bearer, &x->request, &x->reply, &x->credential))
+        x->refused = true;
 }
 
 static bool media_type_is(const char *header, const char *type)
@@ -312,7 +366,11 @@ void exchange_judge(struct exchange *x, const struct exchange_rules *rules, cons
     if (!x->refused)
         judge_path(x, rules, method, &query);
     if (!x->refused)
-        judge_query(x, query);
+        read_query(x, query);
+    if (!x->refused && x->auth)
+        judge_caller(x);
+    if (!x->refused)
+        judge_query(x);
     if (!x->refused && x->has_body)
         judge_body(x, rules);
 }
@@ -441,8 +499,15 @@ static void finish_stream(struct exchange *x)
     x->waits = reply->stream->waits;
     x->written_to = UINTPTR_MAX; /* by the library, for the request */
     x->pump = http_pump_new(reply, x->packed);
-    if (x->pump)
+    if (x->pump && x->credential)
+        x->watch = x->auth->watch(x->auth->closure, x->credential, http_pump_cut, x->pump);
+    if (x->pump && (x->watch || !x->credential))
         return;
+    if (x->pump) { /* nobody would end it in time */
+        http_pump_free(x->pump);
+        x->pump = NULL;
+        buf_init(&reply->body);
+    }
     x->packed = false;
     http_problem(&x->request, reply, PROBLEM_INTERNAL, "The answer could not be made.");
     x->no_memory = reply->body.failed || reply->headers.failed;
@@ -451,6 +516,8 @@ static void finish_stream(struct exchange *x)
 static void finish(struct exchange *x)
 {
     struct http_reply *reply = &x->reply;
+    if (x->auth && (reply->status == 401 || reply->status == 403))
+        x->auth->denied(x->auth->closure, &x->request, reply->status);
     if (reply->body.failed || reply->headers.failed) {
         buf_done(&reply->body);
         http_problem(&x->request, reply, PROBLEM_INTERNAL, "The answer could not be made.");

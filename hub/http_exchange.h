@@ -47,9 +47,9 @@ struct exchange {
     /* What the header says; strings are the connection's, NULL where absent. */
     struct {
         const char *accept_encoding, *content_type, *if_none_match, *request_id, *expect;
-        const char *content_length, *transfer_encoding;
+        const char *content_length, *transfer_encoding, *authorization;
         size_t header_bytes;
-        bool two_lengths;
+        bool two_lengths, two_credentials;
     } head;
     uint64_t content_length;
 
@@ -62,6 +62,8 @@ struct exchange {
     uint64_t discarded_bytes;
     const struct http_gate *gate;
     void *ticket; /* the gate's */
+    const struct http_auth *auth;
+    void *credential, *watch; /* the auth's */
 
     bool packed;            /* the reply's body is gzip */
     struct http_pump *pump; /* sends the body in pieces; NULL: it is whole */
@@ -85,6 +87,7 @@ struct exchange_rules {
     void *app;
     const struct viewer *viewer;
     const struct http_gate *gate;
+    const struct http_auth *auth;
 };
 
 /* A new exchange, in the memory of an ended one where that is given and large enough; `spare` is

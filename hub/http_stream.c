@@ -18,6 +18,7 @@ struct http_pump {
     void (*wake)(void *closure);
     void *closure;
     _Atomic int park; /* enum park */
+    _Atomic bool cut;
 };
 
 struct http_pump *http_pump_new(struct http_reply *reply, bool packed)
@@ -70,6 +71,8 @@ static enum http_more make_piece(struct http_pump *pump)
 ssize_t http_pump_read(struct http_pump *pump, char *out, size_t room)
 {
     struct buf *from = outgoing(pump);
+    if (atomic_load(&pump->cut))
+        return pump->stream->waits ? PUMP_END : PUMP_FAILED;
     if (from->failed)
         return PUMP_FAILED;
     while (pump->sent_bytes == from->size_bytes) {
@@ -106,6 +109,13 @@ void http_stream_wake(struct http_stream *stream)
     struct http_pump *pump = atomic_load(&stream->pump);
     if (pump && atomic_exchange(&pump->park, PARK_WOKEN) == PARK_IS)
         pump->wake(pump->closure);
+}
+
+void http_pump_cut(void *closure)
+{
+    struct http_pump *pump = closure;
+    atomic_store(&pump->cut, true);
+    http_stream_wake(pump->stream);
 }
 
 void http_pump_free(struct http_pump *pump)

@@ -25,6 +25,9 @@ ssize_t http_pump_read(struct http_pump *pump, char *out, size_t room);
 /* After PUMP_WAIT. False: it was woken since, so read on; else wake(closure) is called once, when
  * it is woken, on that thread. */
 bool http_pump_park(struct http_pump *pump, void (*wake)(void *closure), void *closure);
+/* Ends it before its time: a stream of events ends, any other body breaks off, so that nobody takes
+ * it for whole. Any thread, until it is freed. */
+void http_pump_cut(void *pump);
 void http_pump_free(struct http_pump *pump);
 
 #endif

@@ -55,6 +55,7 @@ static const char *const presence_names[PRESENCE_LABELS] = {"online", "stale", "
 static const char *const kind_names[KIND_LABELS] = {
     "event", "ack", "command", "shadow", "presence", "access", "rejected", "track", "system"};
 static const char *const peer_names[PEER_LABELS] = {"nats", "postgres"};
+static const char *const denied_names[DENIED_LABELS] = {"unauthenticated", "forbidden"};
 static const char *const live_names[LIVE_LABELS] = {"enter", "update", "leave", "ready", "reset"};
 
 /* Indexed by enum refusal; REFUSAL_NONE is no reason and is not written. */
@@ -103,6 +104,8 @@ static size_t label_count(enum label label)
         return KIND_LABELS;
     case LABEL_PEER:
         return PEER_LABELS;
+    case LABEL_DENIED:
+        return DENIED_LABELS;
     case LABEL_LIVE:
         return LIVE_LABELS;
     case LABEL_ROUTE:
@@ -133,6 +136,8 @@ static const char *label_value(enum label label, size_t index)
         return kind_names[index];
     case LABEL_PEER:
         return peer_names[index];
+    case LABEL_DENIED:
+        return denied_names[index];
     case LABEL_LIVE:
         return live_names[index];
     case LABEL_ROUTE:

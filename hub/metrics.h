@@ -30,8 +30,9 @@
     X(PRESENCE, "presence")                                                                        \
     X(KIND, "kind")                                                                                \
     X(PEER, "peer")                                                                                \
-    X(LIVE, "event")  /* enum live_label */                                                        \
-    X(ROUTE, "route") /* index into the table of routes; writes `method` too */                    \
+    X(DENIED, "reason") /* enum denied_label */                                                    \
+    X(LIVE, "event")    /* enum live_label */                                                      \
+    X(ROUTE, "route")   /* index into the table of routes; writes `method` too */                  \
     X(STATUS, "status")
 
 /* id, name without the prefix, type, its one or two label lists, help.
@@ -70,6 +71,10 @@
     X(HTTP_OPEN, "http_connections", GAUGE, NONE, NONE, "Open HTTP connections")                   \
     X(HTTP_REFUSED, "http_queue_refused_total", COUNTER, NONE, NONE,                               \
       "Requests refused: queue full")                                                              \
+    X(ACCESS_DENIED, "access_denied_total", COUNTER, DENIED, NONE,                                 \
+      "Requests refused for want of a credential or of a right")                                   \
+    X(ACCESS_UNRECORDED, "access_unrecorded_total", COUNTER, NONE, NONE,                           \
+      "Refusals that could not be put on record")                                                  \
     X(LIVE_CLIENTS, "live_clients", GAUGE, NONE, NONE, "Open live queries")                        \
     X(LIVE_EVENTS, "live_events_total", COUNTER, LIVE, NONE, "Events of live queries")             \
     X(LIVE_CONFLATED, "live_conflated_total", COUNTER, NONE, NONE,                                 \
@@ -128,6 +133,7 @@ enum kind_label {
     KIND_LABELS
 };
 enum peer_label { PEER_NATS, PEER_POSTGRES, PEER_LABELS };
+enum denied_label { DENIED_UNKNOWN, DENIED_FORBIDDEN, DENIED_LABELS };
 enum live_label { LIVE_ENTER, LIVE_UPDATE, LIVE_LEAVE, LIVE_READY, LIVE_RESET, LIVE_LABELS };
 
 /* clang-format off */

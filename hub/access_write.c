@@ -1,0 +1,68 @@
+/* Making and taking away tokens and grants (hub/access.h). */
+#include "hub/access_impl.h"
+
+#include "hub/clock.h"
+#include "hub/cursor.h"
+
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { ID_RANDOM_BYTES = 8, SECRET_RANDOM_BYTES = 32, STEP_MS = 2 };
+
+bool access_mint(struct access_entry *entry, char token[ACCESS_TOKEN_BYTES])
+{
+    uint8_t id[ID_RANDOM_BYTES], secret[SECRET_RANDOM_BYTES];
+    struct buf text = BUF_INIT;
+    if (RAND_bytes(id, sizeof id) != 1 || RAND_bytes(secret, sizeof secret) != 1)
+        return false;
+    for (size_t i = 0; i < sizeof id; i++)
+        snprintf(entry->id + 2 * i, 3, "%02x", id[i]);
+    token[0] = '\0';
+    if (entry->kind == ACCESS_GRANT)
+        return true;
+    cursor_base64url(&text, secret, sizeof secret);
+    bool made = !text.failed;
+    if (made) {
+        record_sha256(text.data, text.size_bytes, entry->secret_hash);
+        snprintf(token, ACCESS_TOKEN_BYTES, "fh_%s_%s", entry->id, buf_cstr(&text));
+    }
+    buf_done(&text);
+    return made;
+}
+
+enum bus_status access_write(struct access *access, struct bus *bus,
+                             const struct access_entry *entry, bool removed, const char *actor,
+                             const char *request_id, struct bus_error *error)
+{
+    char subject[STREAMS_SUBJECT_BYTES];
+    struct buf value = BUF_INIT;
+    uint64_t seq;
+    if (!removed)
+        access_entry_write(&value, entry);
+    struct bus_store what = {
+        .subject = access_subject(entry->kind, entry->id, subject),
+        .data = removed ? "" : value.data,
+        .size = removed ? 0 : value.size_bytes,
+        .expected_last_of_subject = removed ? BUS_ANY_SEQ : 0,
+        .headers = {{ACCESS_HEADER_ACTOR, actor}, {ACCESS_HEADER_REQUEST, request_id}}};
+    if (!request_id)
+        what.headers[1] = (struct bus_header){NULL, NULL};
+    if (removed)
+        what.headers[request_id ? 2 : 1] = (struct bus_header){"KV-Operation", "DEL"};
+    enum bus_status status = BUS_ERROR;
+    if (value.failed)
+        snprintf(error->text, sizeof error->text, "there is no memory");
+    else
+        status = bus_store(bus, &what, ACCESS_WRITE_MS / 2, &seq, error);
+    buf_done(&value);
+    for (int ms = 0; status == BUS_OK && access && atomic_load(&access->applied_seq) < seq;
+         ms += STEP_MS) {
+        if (ms >= ACCESS_WRITE_MS / 2) {
+            snprintf(error->text, sizeof error->text, "it is written, and not in force here yet");
+            return BUS_TIMEOUT;
+        }
+        clock_pause_ms(STEP_MS);
+    }
+    return status;
+}
