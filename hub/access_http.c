@@ -176,6 +176,11 @@ void access_http_free(struct access_http *gate)
     free(gate);
 }
 
+void access_http_sweep(struct access_http *gate)
+{
+    access_denied_sweep(gate->denied);
+}
+
 const struct http_auth *access_http_auth(struct access_http *gate)
 {
     return &gate->auth;

@@ -26,6 +26,9 @@ void access_http_free(struct access_http *gate); /* NULL is nothing */
 /* For http_start; lives as long as the gate. */
 const struct http_auth *access_http_auth(struct access_http *gate);
 
+/* Records the refusals that were only counted, of minutes that are over. */
+void access_http_sweep(struct access_http *gate);
+
 /* What a route asks for, by its flags. */
 enum capability access_capability(unsigned flags);
 /* The caller's viewer for a capability; with access off it is viewer_all. */

@@ -36,17 +36,6 @@ int cli_run(const struct cli_args *args)
     if (!cli_load(args, NULL, &config))
         return CLI_FAILED;
     log_setup((enum log_level)config.log.level, config.log.json);
-    if (config.auth.mode != AUTH_OFF) {
-        fputs("fleethub: auth.mode is `tokens`, but access by tokens is not available in this "
-              "version.\nWith `auth.mode: off` (or FLEETHUB_AUTH=off) and http.listen on a "
-              "loopback address the hub runs without access control.\n",
-              stderr);
-        goto out;
-    }
-    if (!config_check_files(&config, &errors)) {
-        fputs(buf_cstr(&errors), stderr);
-        goto out;
-    }
     stop_fd = open_stop_fd();
     if (stop_fd < 0) {
         fprintf(stderr, "fleethub: cannot wait for signals: %s\n", strerror(errno));

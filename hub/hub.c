@@ -1,5 +1,6 @@
 #include "hub/hub.h"
 
+#include "hub/access_http.h"
 #include "hub/app.h"
 #include "hub/archive.h"
 #include "hub/clock.h"
@@ -66,6 +67,7 @@ struct hub {
     struct checkpoint_lane *checkpoint;
     struct track_lane *track;
     struct position_gate *gate;
+    struct access_http *access; /* NULL: access is off */
     struct http *http;
     pthread_t starter;
     bool starter_running;
@@ -138,7 +140,7 @@ static bool wait_recovered(struct hub *hub)
 {
     while (!atomic_load(&hub->stop)) {
         if (presence_lane_recovered(hub->presence) && shadow_lane_recovered(hub->shadow) &&
-            groups_recovered(hub->app.groups))
+            groups_recovered(hub->app.groups) && access_recovered(hub->app.access))
             return true;
         clock_pause_ms(TICK_MS / 10);
     }
@@ -165,7 +167,8 @@ static bool start_shadows(struct hub *hub)
     hub->shadow = shadow_lane_start(&options, &hub->found);
     app->shadow = shadow_writer_new(app->config, app->bus, app->store, hub->recorder);
     return hub->shadow && app->shadow &&
-           groups_start(app->groups, hub->recorder, hub->found.mark.streams[STREAM_ACCESS]);
+           groups_start(app->groups, hub->recorder, hub->found.mark.streams[STREAM_ACCESS]) &&
+           access_start(app->access, hub->recorder, hub->found.mark.streams[STREAM_ACCESS]);
 }
 
 static bool start_twins(struct hub *hub)
@@ -227,6 +230,8 @@ static void *starter_run(void *closure)
         struct state_lane *state = atomic_load(&hub->app.state);
         if (state && state_lane_hearing(state))
             atomic_store(&hub->app.heard_ms, clock_mono_ms());
+        if (hub->access)
+            access_http_sweep(hub->access);
         clock_pause_ms(TICK_MS);
     }
     return NULL;
@@ -330,6 +335,7 @@ static bool start_http(struct hub *hub)
         .app = &hub->app,
         .viewer = &viewer_all,
         .gate = position_gate_http(hub->gate),
+        .auth = hub->access ? access_http_auth(hub->access) : NULL,
     };
     metrics_routes(routes, route_count);
     metrics_build_label("nats_c", bus_library_version());
@@ -379,6 +385,23 @@ static struct live *start_live(struct app *app)
     return live_new(&options);
 }
 
+/* Tokens and grants are kept also while access is off, so that it can be prepared. */
+static bool start_access(struct hub *hub)
+{
+    struct app *app = &hub->app;
+    char error[512];
+    app->access = access_new(app->config, app->bus, error);
+    if (!app->access) {
+        log_error("hub.access_not_started", "error", error);
+        return false;
+    }
+    if (app->config->auth.mode == AUTH_OFF)
+        return true;
+    hub->access =
+        access_http_new(app->access, hub->recorder, config_listens_on_loopback(app->config));
+    return hub->access != NULL;
+}
+
 static bool start(struct hub *hub)
 {
     struct app *app = &hub->app;
@@ -411,7 +434,8 @@ static bool start(struct hub *hub)
     app->archive = archive_reader_new(app->config->postgres.dsn, HTTP_WORKERS);
     app->live = app->groups ? start_live(app) : NULL;
     hub->gate = app->archive ? position_gate_new(app->store, app->archive) : NULL;
-    if (!app->live || !hub->recorder || !hub->keeper || !hub->gate || !start_http(hub))
+    if (!app->live || !hub->recorder || !hub->keeper || !hub->gate || !start_access(hub) ||
+        !start_http(hub))
         return false;
     hub->starter_running = pthread_create(&hub->starter, NULL, starter_run, hub) == 0;
     return hub->starter_running;
@@ -450,6 +474,9 @@ static void stop(struct hub *hub)
     shadow_settler_stop(hub->settler);
     checkpoint_lane_stop(hub->checkpoint);
     groups_stop(app->groups);
+    if (app->access)
+        access_stop(app->access);
+    access_http_free(hub->access); /* its last counts go to the recorder */
     registry_stop(atomic_load(&app->registry));
     recorder_free(hub->recorder, RECORDER_STOP_MS);
     record_keeper_stop(hub->keeper);
@@ -460,6 +487,7 @@ static void stop(struct hub *hub)
     position_gate_free(hub->gate);
     live_free(app->live);
     groups_free(app->groups);
+    access_free(app->access);
     last_found_done(&hub->found);
     bus_close(app->bus, BUS_STOP_MS);
     if (app->store)

@@ -1,5 +1,6 @@
 #include "hub/routes.h"
 
+#include "hub/api_access.h"
 #include "hub/api_events.h"
 #include "hub/api_fleet.h"
 #include "hub/api_groups.h"
@@ -11,26 +12,27 @@
 #include "hub/api_shadow.h"
 #include "hub/api_vehicles.h"
 
-enum { RECORD = ROUTE_POSITION | ROUTE_ARCHIVE };
+enum { RECORD = ROUTE_POSITION | ROUTE_ARCHIVE | ROUTE_AUDIT };
+enum { WRITE = ROUTE_NATS | ROUTE_BODY_JSON };
 
 /* clang-format off */
 const struct http_route routes[] = {
     {"GET", "/v1/vehicles", api_vehicles, ROUTE_SCAN | ROUTE_POSITION,
      "filter order_by fields page_size page_token metadata format"},
-    {"GET", "/v1/vehicles/stream", api_vehicles_stream, ROUTE_POSITION, API_LIVE_QUERY},
+    {"GET", "/v1/vehicles/stream", api_vehicles_stream, ROUTE_POSITION | ROUTE_SSE, API_LIVE_QUERY},
     {"GET", "/v1/vehicles/{vid}", api_vehicle, ROUTE_POSITION, "fields metadata"},
-    {"PUT", "/v1/vehicles/{vid}", api_vehicle_register, ROUTE_NATS | ROUTE_BODY_JSON, ""},
-    {"DELETE", "/v1/vehicles/{vid}", api_vehicle_retire, ROUTE_NATS, "force"},
+    {"PUT", "/v1/vehicles/{vid}", api_vehicle_register, WRITE | ROUTE_ADMIN, ""},
+    {"DELETE", "/v1/vehicles/{vid}", api_vehicle_retire, ROUTE_NATS | ROUTE_ADMIN, "force"},
     {"GET", "/v1/vehicles/{vid}/desired", api_vehicle_desired, ROUTE_POSITION, ""},
-    {"PATCH", "/v1/vehicles/{vid}/desired", api_desired_patch, ROUTE_NATS | ROUTE_BODY_JSON, ""},
-    {"PUT", "/v1/vehicles/{vid}/desired", api_desired_put, ROUTE_NATS | ROUTE_BODY_JSON, ""},
+    {"PATCH", "/v1/vehicles/{vid}/desired", api_desired_patch, WRITE | ROUTE_OPERATE, ""},
+    {"PUT", "/v1/vehicles/{vid}/desired", api_desired_put, WRITE | ROUTE_OPERATE, ""},
     {"GET", "/v1/vehicles/{vid}/reported", api_vehicle_reported, ROUTE_POSITION, ""},
     {"GET", "/v1/vehicles/{vid}/config", api_vehicle_config, ROUTE_POSITION, ""},
-    {"PATCH", "/v1/vehicles/{vid}/config", api_config_patch, ROUTE_NATS | ROUTE_BODY_JSON, ""},
-    {"PUT", "/v1/vehicles/{vid}/config", api_config_put, ROUTE_NATS | ROUTE_BODY_JSON, ""},
+    {"PATCH", "/v1/vehicles/{vid}/config", api_config_patch, WRITE | ROUTE_ADMIN, ""},
+    {"PUT", "/v1/vehicles/{vid}/config", api_config_put, WRITE | ROUTE_ADMIN, ""},
     {"GET", "/v1/vehicles/{vid}/meta", api_vehicle_meta, ROUTE_POSITION, ""},
-    {"PATCH", "/v1/vehicles/{vid}/meta", api_meta_patch, ROUTE_NATS | ROUTE_BODY_JSON, ""},
-    {"PUT", "/v1/vehicles/{vid}/meta", api_meta_put, ROUTE_NATS | ROUTE_BODY_JSON, ""},
+    {"PATCH", "/v1/vehicles/{vid}/meta", api_meta_patch, WRITE | ROUTE_ADMIN, ""},
+    {"PUT", "/v1/vehicles/{vid}/meta", api_meta_put, WRITE | ROUTE_ADMIN, ""},
     {"GET", "/v1/vehicles/{vid}/delta", api_vehicle_delta, ROUTE_POSITION, ""},
     {"GET", "/v1/vehicles/{vid}/history", api_vehicle_history, ROUTE_NATS | ROUTE_POSITION,
      API_HISTORY_QUERY},
@@ -45,11 +47,19 @@ const struct http_route routes[] = {
 
     {"GET", "/v1/groups", api_groups, ROUTE_POSITION, "page_size page_token"},
     {"GET", "/v1/groups/{name}", api_group, ROUTE_POSITION, ""},
-    {"PUT", "/v1/groups/{name}", api_group_put, ROUTE_NATS | ROUTE_BODY_JSON, ""},
-    {"DELETE", "/v1/groups/{name}", api_group_delete, ROUTE_NATS, ""},
+    {"PUT", "/v1/groups/{name}", api_group_put, WRITE | ROUTE_OPERATE, ""},
+    {"DELETE", "/v1/groups/{name}", api_group_delete, ROUTE_NATS | ROUTE_OPERATE, ""},
 
     {"GET", "/v1/events", api_events, ROUTE_BLOCKING | RECORD, API_EVENTS_QUERY},
     {"GET", "/v1/events/{id}", api_event, ROUTE_BLOCKING | RECORD, ""},
+
+    {"GET", "/v1/tokens", api_tokens, ROUTE_AUDIT, "page_size page_token"},
+    {"POST", "/v1/tokens", api_token_create, WRITE | ROUTE_ADMIN, ""},
+    {"DELETE", "/v1/tokens/{id}", api_token_revoke, ROUTE_NATS | ROUTE_ADMIN, ""},
+    {"GET", "/v1/grants", api_grants, ROUTE_AUDIT, "page_size page_token"},
+    {"POST", "/v1/grants", api_grant_create, WRITE | ROUTE_ADMIN, ""},
+    {"DELETE", "/v1/grants/{id}", api_grant_revoke, ROUTE_NATS | ROUTE_ADMIN, ""},
+    {"POST", "/v1/access:check", api_access_check, ROUTE_BODY_JSON, ""},
 
     {"GET", "/livez", api_livez, ROUTE_OPEN, ""},
     {"GET", "/readyz", api_readyz, ROUTE_OPEN | ROUTE_PROBE, "verbose"},
