@@ -52,6 +52,11 @@ static const struct command commands[] = {
      cli_events, cli_events_options},
     {"send", "TYPE --filter FILTER | --vids … | --group … | --all [--option …]",
      "give a command to vehicles, and watch it to its end", TAKES_WORD, cli_send, cli_send_options},
+    {"token create", "--role ROLE --name NAME …", "make a token; it alone is printed", TAKES_CONFIG,
+     cli_token_create, cli_token_create_options},
+    {"token list", "[--json]", "list the tokens", TAKES_CONFIG, cli_token_list,
+     cli_token_list_options},
+    {"token revoke", "ID", "take a token away", TAKES_CONFIG | TAKES_WORD, cli_token_revoke, NULL},
     {"version", "", "print the version", 0, version, NULL},
     {"help", "[COMMAND]", "explain a command", TAKES_TOPIC, help, NULL},
 };

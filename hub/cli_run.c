@@ -36,6 +36,10 @@ int cli_run(const struct cli_args *args)
     if (!cli_load(args, NULL, &config))
         return CLI_FAILED;
     log_setup((enum log_level)config.log.level, config.log.json);
+    if (!config_check_files(&config, &errors)) {
+        fputs(buf_cstr(&errors), stderr);
+        goto out;
+    }
     stop_fd = open_stop_fd();
     if (stop_fd < 0) {
         fprintf(stderr, "fleethub: cannot wait for signals: %s\n", strerror(errno));

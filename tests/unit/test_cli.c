@@ -238,17 +238,6 @@ static void cli_config_show_and_example_print_on_standard_output(void **state)
     assert_non_null(strstr(outcome->err, "env: is missing"));
 }
 
-static void cli_run_refuses_tokens_that_do_not_exist_yet(void **state)
-{
-    (void)state;
-    struct outcome *outcome = run("run");
-    assert_int_equal(outcome->exit_code, CLI_FAILED);
-    assert_non_null(strstr(outcome->err, "access by tokens is not available in this version"));
-    assert_non_null(strstr(outcome->err, "auth.mode: off"));
-    assert_int_equal(hub.runs, 0);
-    assert_int_equal(run("config check")->exit_code, CLI_OK); /* it is a good configuration */
-}
-
 static void cli_run_stops_the_hub_on_sigterm(void **state)
 {
     (void)state;
@@ -283,7 +272,6 @@ int main(void)
         CLI_TEST(cli_config_check_says_ok_or_what_is_wrong_and_exits_1),
         CLI_TEST(cli_config_check_reads_the_geofence),
         CLI_TEST(cli_config_show_and_example_print_on_standard_output),
-        CLI_TEST(cli_run_refuses_tokens_that_do_not_exist_yet),
         CLI_TEST(cli_run_stops_the_hub_on_sigterm),
         CLI_TEST(cli_migrate_without_a_database_fails_and_says_so),
     };
