@@ -1,10 +1,10 @@
 #include "hub/api_access.h"
 
 #include "hub/access_http.h"
+#include "hub/api_query.h"
 #include "hub/api_write.h"
 #include "hub/clock.h"
 #include "hub/cursor.h"
-#include "hub/api_query.h"
 #include "twin/timestamp.h"
 
 #include <stdio.h>

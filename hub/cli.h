@@ -49,15 +49,15 @@ int cli_config_show(const struct cli_args *args);    /* cli_config.c */
 int cli_config_example(const struct cli_args *args); /* cli_config.c */
 int cli_config_schema(const struct cli_args *args);  /* cli_config.c */
 
-int cli_send(const struct cli_args *args);     /* cli_send.c */
-int cli_vehicles(const struct cli_args *args); /* cli_list.c */
-int cli_events(const struct cli_args *args);   /* cli_list.c */
-int cli_watch(const struct cli_args *args);    /* cli_watch.c */
+int cli_send(const struct cli_args *args);         /* cli_send.c */
+int cli_vehicles(const struct cli_args *args);     /* cli_list.c */
+int cli_events(const struct cli_args *args);       /* cli_list.c */
+int cli_watch(const struct cli_args *args);        /* cli_watch.c */
+int cli_token_create(const struct cli_args *args); /* cli_token.c */
+int cli_token_list(const struct cli_args *args);   /* cli_token.c */
+int cli_token_revoke(const struct cli_args *args); /* cli_token.c */
 extern const struct cli_option cli_send_options[], cli_vehicles_options[], cli_events_options[],
-    cli_watch_options[];
-int cli_token_create(const struct cli_args *args);   /* cli_token.c */
-int cli_token_list(const struct cli_args *args);     /* cli_token.c */
-int cli_token_revoke(const struct cli_args *args);   /* cli_token.c */
+    cli_watch_options[], cli_token_create_options[], cli_token_list_options[];
 extern const struct cli_option cli_token_create_options[], cli_token_list_options[];
 
 /* The value of an option, "" of one that takes none; NULL where it was not given. */
