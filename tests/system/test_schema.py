@@ -251,7 +251,7 @@ class Answers(StackCase):
     def test_every_operation_answers_as_described(self):
         self.fill()
         for part in (self.fleet, self.live, self.vehicle, self.history, self.shadow, self.registration,
-                     self.groups, self.record, self.operation):
+                     self.groups, self.access, self.record, self.operation):
             with self.subTest(part=part.__name__):
                 part()
         described = {(operation["operationId"], int(status))
@@ -448,6 +448,29 @@ class Answers(StackCase):
         self.ask("DELETE", path + "?colour=red", 400)
         self.ask("DELETE", path, 204)
         self.ask("DELETE", path, 404)
+
+    def access(self):
+        for path, good, bad in (
+                ("/v1/tokens", {"name": "desk", "role": "viewer", "vehicles": ["COPTER-*"],
+                                "deny": ["state.position"], "expires": "2100-01-01T00:00:00Z"},
+                 {"name": "desk", "role": "boss"}),
+                ("/v1/grants", {"subject": "https://id#ann", "role": "operator", "vehicles": [],
+                                "allow": ["cmd.>"], "reason": "nights"}, {"subject": ""})):
+            made = self.ask("POST", path, 201, JSON, good)
+            self.ask("POST", path, 201, JSON, good)
+            self.ask("POST", path, 400, JSON, bad)
+            self.ask("POST", path, 413, JSON, {"name": "x" * 70000})
+            self.ask("POST", path, 415, {"Content-Type": "text/plain"}, "{}")
+            self.assertIn("next_page_token", self.ask("GET", path + "?page_size=1", 200).json())
+            self.ask("GET", path + "?page_size=x", 400)
+            self.ask("DELETE", made.headers["location"], 204)
+            self.ask("DELETE", made.headers["location"], 404)
+        path = "/v1/access:check"
+        self.ask("POST", path, 200, JSON, {"action": "read", "vid": "COPTER-01"})
+        self.ask("POST", path, 400, JSON, {"action": "dance"})
+        self.ask("POST", path, 404, JSON, {"action": "read", "subject": "nobody"})
+        self.ask("POST", path, 413, JSON, {"action": "x" * 70000})
+        self.ask("POST", path, 415, {"Content-Type": "text/plain"}, "{}")
 
     def record(self):
         self.stack.wait_archived()
