@@ -58,7 +58,6 @@ int cli_token_list(const struct cli_args *args);   /* cli_token.c */
 int cli_token_revoke(const struct cli_args *args); /* cli_token.c */
 extern const struct cli_option cli_send_options[], cli_vehicles_options[], cli_events_options[],
     cli_watch_options[], cli_token_create_options[], cli_token_list_options[];
-extern const struct cli_option cli_token_create_options[], cli_token_list_options[];
 
 /* The value of an option, "" of one that takes none; NULL where it was not given. */
 const char *cli_value(const struct cli_args *args, const char *name);
