@@ -49,6 +49,32 @@ bool filter_depends_on_time(const struct filter *filter);
 const struct path *filter_path(const struct filter *filter, size_t i);
 const char *filter_group(const struct filter *filter, size_t i);
 
+/* ---- what every match fulfils ----
+ *
+ * Conditions on single paths, so that who looks for matches elsewhere, in a database, can leave out
+ * what cannot be one. They say less than the filter does: what fulfils all of them still has to be
+ * asked for. */
+
+enum filter_relation {
+    FILTER_ONE_OF, /* equal to one of the values */
+    FILTER_BEGINS, /* a string that begins with the value */
+    FILTER_NOT,    /* there, of the value's type, and not equal to it */
+    FILTER_BELOW,
+    FILTER_UP_TO,
+    FILTER_ABOVE,
+    FILTER_FROM,
+};
+struct filter_condition {
+    const struct path *path; /* the filter's, as the values are */
+    enum filter_relation relation;
+    size_t value_count; /* 1, but for FILTER_ONE_OF */
+    const struct value *values[FILTER_MAX_TERMS];
+    struct value own; /* may be what values[0] points to: the struct is not to be copied */
+};
+/* The next one; *at is 0 at first. False: there are no more. An age is turned into an instant. */
+bool filter_next_condition(const struct filter *filter, size_t *at, int64_t now_ns,
+                           struct filter_condition *condition);
+
 /* ---- order_by ---- */
 
 enum { ORDER_MAX_KEYS = 8 };
