@@ -11,7 +11,8 @@
 #include <unistd.h>
 
 enum {
-    POLL_SLICE_MS = 100, /* how soon an interrupt is noticed */
+    POLL_SLICE_MS = 100,           /* how soon an interrupt is noticed */
+    CLIENT_CHECK_VERSION = 140000, /* the first that knows client_connection_check_interval */
     KEEPALIVE_IDLE_S = 10,
     KEEPALIVE_INTERVAL_S = 5,
     KEEPALIVE_COUNT = 3,
@@ -66,6 +67,8 @@ bool pg_socket_wait(struct pg *pg, short events, int64_t deadline_ms)
 {
     for (;;) {
         if (pg->interrupt && atomic_load(pg->interrupt))
+            return false;
+        if (pg->given_up && pg->given_up(pg->closure))
             return false;
         int64_t left_ms = deadline_ms - pg_now_ms();
         if (left_ms <= 0)
@@ -170,6 +173,12 @@ static enum pg_status session_set_up(struct pg *pg, const struct pg_options *opt
              "SET client_min_messages = warning; SET extra_float_digits = 1",
              options->statement_timeout_ms, options->lock_timeout_ms,
              options->idle_in_transaction_ms);
+    enum pg_status status = pg_script(pg, sql, error);
+    if (status != PG_OK || options->client_check_ms == 0 ||
+        PQserverVersion(pg->conn) < CLIENT_CHECK_VERSION)
+        return status;
+    snprintf(sql, sizeof sql, "SET client_connection_check_interval = %d",
+             options->client_check_ms);
     return pg_script(pg, sql, error);
 }
 
@@ -254,6 +263,12 @@ bool pg_alive(struct pg *pg)
     if (!PQconsumeInput(pg->conn) || PQstatus(pg->conn) != CONNECTION_OK)
         return false;
     return poll(&fd, 1, 0) == 0;
+}
+
+void pg_watch(struct pg *pg, bool (*given_up)(void *closure), void *closure)
+{
+    pg->given_up = given_up;
+    pg->closure = closure;
 }
 
 int pg_backend_pid(const struct pg *pg)
@@ -405,4 +420,12 @@ const char *pg_get_bytes(const struct pg_result *result, int row, int column, si
 int64_t pg_get_timestamp_us(const struct pg_result *result, int row, int column)
 {
     return pg_get_int(result, row, column) + PG_EPOCH_US;
+}
+
+struct pg_field pg_get_field(const struct pg_result *result, int row, int column)
+{
+    if (pg_get_null(result, row, column))
+        return (struct pg_field){NULL, 0};
+    return (struct pg_field){PQgetvalue(inner(result), row, column),
+                             (size_t)PQgetlength(inner(result), row, column)};
 }

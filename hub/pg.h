@@ -40,12 +40,15 @@ struct pg_error {
 
 struct pg_options {
     const char *dsn;
-    const char *name;             /* application_name, unless the dsn has one */
-    int connect_timeout_ms;       /* to be connected and set up */
-    int call_timeout_ms;          /* of each call; above the statement timeout */
-    int statement_timeout_ms;     /* the server ends a statement; 0: never */
-    int lock_timeout_ms;          /* the server ends a wait for a lock; 0: never */
-    int idle_in_transaction_ms;   /* the server ends a session that fell silent; 0: never */
+    const char *name;           /* application_name, unless the dsn has one */
+    int connect_timeout_ms;     /* to be connected and set up */
+    int call_timeout_ms;        /* of each call; above the statement timeout */
+    int statement_timeout_ms;   /* the server ends a statement; 0: never */
+    int lock_timeout_ms;        /* the server ends a wait for a lock; 0: never */
+    int idle_in_transaction_ms; /* the server ends a session that fell silent; 0: never */
+    /* The server looks that often, in the middle of a statement, whether the connection is still
+     * there (from PostgreSQL 14 on); 0: never. */
+    int client_check_ms;
     const atomic_bool *interrupt; /* when it turns true, calls fail within 100 ms; NULL: none */
 };
 
@@ -54,6 +57,9 @@ enum pg_status pg_open(const struct pg_options *options, struct pg **pg, struct 
 void pg_close(struct pg *pg);
 /* False when the connection is known to be gone; looks at the socket, asks nothing. */
 bool pg_alive(struct pg *pg);
+/* Asked every 100 ms while a call waits: true fails it, and ends the connection. NULL: not any
+ * more. */
+void pg_watch(struct pg *pg, bool (*given_up)(void *closure), void *closure);
 int pg_backend_pid(const struct pg *pg);
 /* The user that a dsn connects as: its own, PGUSER, or the system's. False where the dsn cannot be
  * read. */
@@ -94,6 +100,9 @@ void pg_add_int8(struct pg_params *params, int64_t value);
 void pg_add_text(struct pg_params *params, const char *text, size_t size);
 void pg_add_bytea(struct pg_params *params, const void *bytes, size_t size);
 void pg_add_timestamp_us(struct pg_params *params, int64_t unix_us);
+
+/* Appends a text as a literal, for what takes no parameters; it is valid UTF-8 without NUL. */
+void pg_literal(struct buf *sql, const char *text, size_t size);
 
 /* An array parameter: begin, elements, end. */
 void pg_array_begin(struct pg_params *params, enum pg_type type);
@@ -153,6 +162,8 @@ enum pg_status pg_copy_next(struct pg *pg, struct pg_field *fields, int count, b
                             struct pg_error *error);
 /* Lets go of the rows that are still to come, and of the connection with them. */
 void pg_copy_cancel(struct pg *pg);
+/* A column of a result in the same form. */
+struct pg_field pg_get_field(const struct pg_result *result, int row, int column);
 
 /* Of a field: an integer of 2, 4 or 8 bytes, and a timestamptz in microseconds since 1970. */
 int64_t pg_field_int(const struct pg_field *field);

@@ -11,6 +11,8 @@
 struct pg {
     PGconn *conn;
     const atomic_bool *interrupt;
+    bool (*given_up)(void *closure); /* of pg_watch */
+    void *closure;
     int call_timeout_ms;
     const struct pg_statement *prepared[PG_PREPARED_MAX];
     int prepared_count;

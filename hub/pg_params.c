@@ -86,6 +86,17 @@ void pg_add_timestamp_us(struct pg_params *params, int64_t unix_us)
     pg_add_int8(params, unix_us - PG_EPOCH_US);
 }
 
+void pg_literal(struct buf *sql, const char *text, size_t size)
+{
+    buf_adds(sql, "E'");
+    for (size_t i = 0; i < size; i++) {
+        if (text[i] == '\'' || text[i] == '\\')
+            buf_addc(sql, text[i]);
+        buf_addc(sql, text[i]);
+    }
+    buf_addc(sql, '\'');
+}
+
 void pg_array_begin(struct pg_params *params, enum pg_type type)
 {
     params->array_at = params->bytes.size_bytes;

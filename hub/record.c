@@ -210,7 +210,9 @@ void record_write_public(struct buf *out, const struct record *record, bool with
     write_id(out, record);
     buf_adds(out, ",\"seq\":");
     buf_json_int(out, record->seq);
-    if (with_hash) {
+    if (with_hash && record->redacted) {
+        buf_adds(out, ",\"hash\":null");
+    } else if (with_hash) {
         static const char digits[] = "0123456789abcdef";
         buf_adds(out, ",\"hash\":\"");
         for (int i = 0; i < RECORD_HASH_BYTES; i++) {

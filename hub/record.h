@@ -97,6 +97,10 @@ struct record {
     int64_t seq;
     int64_t archived_ns;
     uint8_t hash[RECORD_HASH_BYTES];
+
+    /* Parts of `data` were left out for a reader who may not see them. Its hash would let him try
+     * what they were, and is left out too. */
+    bool redacted;
 };
 /* Nothing set: every member null. */
 void record_init(struct record *record);
