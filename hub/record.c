@@ -121,6 +121,20 @@ bool record_id_parse(const char *text, size_t size, uint8_t id[RECORD_ID_BYTES])
     return true;
 }
 
+bool record_holds_nul(struct slice json)
+{
+    const char *at = json.at, *end = json.at + json.size;
+    while ((at = memmem(at, (size_t)(end - at), "\\u0000", 6)) != NULL) {
+        const char *first = at;
+        while (first > json.at && first[-1] == '\\')
+            first--;
+        if ((at - first) % 2 == 0)
+            return true;
+        at++;
+    }
+    return false;
+}
+
 /* ---- writing ---- */
 
 static void write_slice(struct buf *out, struct slice text)

@@ -145,6 +145,10 @@ bool record_of_refused(struct record_scratch *scratch, const char *stream, int64
  * that the hash covers, see record_hash.h. */
 void record_write_public(struct buf *out, const struct record *record, bool with_hash);
 
+/* Whether a JSON text holds an escaped NUL, which jsonb refuses (a backslash before it that is
+ * escaped itself would make it text). */
+bool record_holds_nul(struct slice json);
+
 /* The text of a member of the JSON object in `text`, which is known to be valid and to have it
  * once. False where it has none of that name. */
 bool record_member_text(const char *text, size_t size, const char *name, struct slice *value);

@@ -110,19 +110,15 @@ static void keep(struct slice *text, char **at)
     *at += text->size;
 }
 
-/* An escaped NUL (an even number of backslashes before it would make it text). */
-static bool holds_nul(struct slice data)
+/* JSON allows line breaks between tokens only. As spaces they leave a record one line, and every
+ * byte of what is kept is a byte that its hash covers (record_hash.h). */
+static void unbreak(struct slice *data)
 {
-    const char *at = data.at, *end = data.at + data.size;
-    while ((at = memmem(at, (size_t)(end - at), "\\u0000", 6)) != NULL) {
-        const char *first = at;
-        while (first > data.at && first[-1] == '\\')
-            first--;
-        if ((at - first) % 2 == 0)
-            return true;
-        at++;
+    char *at = (char *)(uintptr_t)data->at;
+    for (size_t i = 0; i < data->size; i++) {
+        if (at[i] == '\n' || at[i] == '\r')
+            at[i] = ' ';
     }
-    return false;
 }
 
 bool record_batch_add(struct record_batch *batch, const struct record *record, int32_t day)
@@ -148,8 +144,9 @@ bool record_batch_add(struct record_batch *batch, const struct record *record, i
                              &row->record.data};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         keep(texts[i], &at);
+    unbreak(&row->record.data);
     row->record.region = (struct slice){batch->region, strlen(batch->region)};
-    row->plain = !holds_nul(record->data);
+    row->plain = !record_holds_nul(record->data);
     batch->bytes += bytes;
     return true;
 }

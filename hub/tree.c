@@ -127,10 +127,14 @@ bool tree_spine_append(struct tree_spine *spine, int height, const struct tree_h
     return true;
 }
 
-void tree_spine_root(const struct tree_spine *spine, struct tree_hash *root)
+void tree_spine_root_with(const struct tree_spine *spine, const struct tree_hash *rest,
+                          struct tree_hash *root)
 {
-    bool have = false;
-    tree_empty_root(root);
+    bool have = rest != NULL;
+    if (have)
+        *root = *rest;
+    else
+        tree_empty_root(root);
     for (int height = 0; height < TREE_HEIGHTS; height++) {
         if (!(spine->size >> height & 1))
             continue;
@@ -140,4 +144,9 @@ void tree_spine_root(const struct tree_spine *spine, struct tree_hash *root)
             *root = spine->nodes[height];
         have = true;
     }
+}
+
+void tree_spine_root(const struct tree_spine *spine, struct tree_hash *root)
+{
+    tree_spine_root_with(spine, NULL, root);
 }

@@ -73,5 +73,8 @@ void tree_spine_init(struct tree_spine *spine);
  * multiple of that or would grow beyond TREE_SIZE_MAX. */
 bool tree_spine_append(struct tree_spine *spine, int height, const struct tree_hash *node);
 void tree_spine_root(const struct tree_spine *spine, struct tree_hash *root);
+/* The root of that tree and what comes behind it, of which `rest` is the root; NULL: nothing. */
+void tree_spine_root_with(const struct tree_spine *spine, const struct tree_hash *rest,
+                          struct tree_hash *root);
 
 #endif
