@@ -134,6 +134,43 @@ static bool judge_groups(struct query *query, struct groups *groups)
     return ok;
 }
 
+/* The first of the vehicles in view on which it is denied. */
+static bool find_denial(struct store *store, const struct query_sight *sight,
+                        struct query_denial *denial)
+{
+    bool denied = false;
+    size_t place = store_enter(store);
+    uint32_t count = store_count(store);
+    for (uint32_t i = 0; i < count && !denied; i++) {
+        const struct twin *twin = store_at(store, i);
+        denied =
+            twin_visible(twin) && query_sight_of(sight, twin->vid, &denial->path) == SIGHT_DENIED;
+        if (denied)
+            memcpy(denial->vid, twin->vid, strlen(twin->vid) + 1);
+    }
+    store_leave(store, place);
+    return denied;
+}
+
+bool query_may_ask_groups(const struct http_request *request, struct http_reply *reply,
+                          const struct filter *filter)
+{
+    struct app *app = request->app;
+    struct query_denial denial = {.path = NULL};
+    if (viewer_sees_everything(request->viewer) || !app->groups || !filter_group(filter, 0))
+        return true;
+    struct query query = {.sight = query_sight_new(request->viewer)};
+    unsigned work = 0;
+    size_t place = groups_enter(app->groups);
+    bool made = query.sight && look_at_groups(&query, app->groups, filter, 0, &work);
+    groups_leave(app->groups, place);
+    bool denied = made && find_denial(app->store, query.sight, &denial);
+    if (!made || denied)
+        query_refuse(request, reply, made ? QUERY_DENIED : QUERY_NO_MEMORY, &denial);
+    query_sight_free(query.sight);
+    return made && !denied;
+}
+
 bool query_read(const struct http_request *request, struct http_reply *reply, struct query *query)
 {
     struct app *app = request->app;

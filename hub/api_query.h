@@ -25,6 +25,10 @@ bool query_link_next(const struct http_request *request, struct http_reply *repl
 
 /* `filter` and `order_by`, for the request's viewer, at the broker's time of now. */
 bool query_read(const struct http_request *request, struct http_reply *reply, struct query *query);
+/* Whether the request may ask for the groups that a filter over something else than twins names: a
+ * stored filter is judged with the caller's rights, on every vehicle in view. */
+bool query_may_ask_groups(const struct http_request *request, struct http_reply *reply,
+                          const struct filter *filter);
 /* `fields`: *fields is NULL where they were not given. */
 bool query_read_fields(const struct http_request *request, struct http_reply *reply,
                        struct fields **fields);

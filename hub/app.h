@@ -23,6 +23,9 @@ struct registry;
 struct groups;
 struct live;
 struct access;
+struct recorder;
+struct exports;
+struct record_follow;
 
 struct app {
     const struct config *config;
@@ -34,7 +37,10 @@ struct app {
     struct shadow_writer *shadow; /* set before `recovered` */
     struct groups *groups;        /* empty until they are read */
     struct live *live;
-    struct access *access;               /* tokens and grants */
+    struct access *access; /* tokens and grants */
+    struct recorder *recorder;
+    struct exports *exports;
+    struct record_follow *follow;
     _Atomic(struct registry *) registry; /* NULL until TWIN_LAST is read */
     _Atomic(struct state_lane *) state;  /* NULL until the twins are being folded */
     _Atomic bool recovered;              /* the twins are what the streams say, at least once */

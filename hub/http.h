@@ -63,6 +63,11 @@ const char *http_query(const struct http_request *request, const char *name);
 /* Any request header, NULL where absent. */
 const char *http_header(const struct http_request *request, const char *name);
 
+/* Whether the client has left while it was waiting for an answer, or for more of a stream that
+ * waits: it has closed its side of the connection. From a handler that blocks, or any thread until
+ * the stream is freed. */
+bool http_gone(const struct http_request *request);
+
 /* Whether If-None-Match names this ETag: the answer will be a 304, and the handler may leave the
  * body out. It sets `reply->etag` all the same. */
 bool http_etag_known(const struct http_request *request, const char *etag);
@@ -187,7 +192,8 @@ struct http_route {
     X(HEADERS_TOO_LARGE, 431, "headers-too-large", "Header fields too large")                      \
     X(INTERNAL, 500, "internal", "Internal error")                                                 \
     X(UNAVAILABLE, 503, "unavailable", "Temporarily unavailable")                                  \
-    X(NOT_REACHED, 504, "not-reached", "Position not reached")
+    X(NOT_REACHED, 504, "not-reached", "Position not reached")                                     \
+    X(TOO_BROAD, 504, "too-broad", "Too much to look at")
 
 enum problem {
 #define X(id, status, slug, title) PROBLEM_##id,

@@ -4,6 +4,7 @@
 #include "hub/app.h"
 #include "hub/archive.h"
 #include "hub/clock.h"
+#include "hub/events_export.h"
 #include "hub/failpoint.h"
 #include "hub/groups.h"
 #include "hub/last.h"
@@ -431,11 +432,13 @@ static bool start(struct hub *hub)
                                                                 .lane = app->record,
                                                                 .clock = &app->clock,
                                                                 .purge_age_s = RECORD_PURGE_AGE_S});
+    app->recorder = hub->recorder;
     app->archive = archive_reader_new(app->config->postgres.dsn, HTTP_WORKERS);
+    app->exports = exports_new(app->config->postgres.dsn);
     app->live = app->groups ? start_live(app) : NULL;
     hub->gate = app->archive ? position_gate_new(app->store, app->archive) : NULL;
-    if (!app->live || !hub->recorder || !hub->keeper || !hub->gate || !start_access(hub) ||
-        !start_http(hub))
+    if (!app->live || !app->exports || !hub->recorder || !hub->keeper || !hub->gate ||
+        !start_access(hub) || !start_http(hub))
         return false;
     hub->starter_running = pthread_create(&hub->starter, NULL, starter_run, hub) == 0;
     return hub->starter_running;
@@ -463,9 +466,13 @@ static void stop(struct hub *hub)
     if (hub->database_running)
         pthread_join(hub->database, NULL);
     live_drain(app->live);
+    exports_drain(app->exports);
     position_gate_stop(hub->gate);
     while (!http_stop(hub->http, HTTP_STOP_MS))
         ; /* a handler still waits for PostgreSQL, which has its deadlines; drain_watch has ours */
+    while (!exports_stop(app->exports, HTTP_STOP_MS))
+        ;
+    exports_free(app->exports);
     archive_reader_free(app->archive);
     track_lane_stop(hub->track);
     presence_lane_stop(hub->presence); /* before the feeds: it asks them whether they hear */

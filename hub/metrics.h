@@ -75,6 +75,8 @@
       "Requests refused for want of a credential or of a right")                                   \
     X(ACCESS_UNRECORDED, "access_unrecorded_total", COUNTER, NONE, NONE,                           \
       "Refusals that could not be put on record")                                                  \
+    X(EXPORTS, "record_exports", GAUGE, NONE, NONE, "Exports of the record under way")             \
+    X(FOLLOWERS, "record_followers", GAUGE, NONE, NONE, "Open streams of the record")              \
     X(LIVE_CLIENTS, "live_clients", GAUGE, NONE, NONE, "Open live queries")                        \
     X(LIVE_EVENTS, "live_events_total", COUNTER, LIVE, NONE, "Events of live queries")             \
     X(LIVE_CONFLATED, "live_conflated_total", COUNTER, NONE, NONE,                                 \

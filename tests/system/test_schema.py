@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tempfile
 import unittest
+import urllib.parse
 
 from harness import OWN_TRACES, Proxy, Reply, Stack, StackCase, Trace, envelope, timestamp, wait_until
 from harness.process import BUILD_DIR, scaled
@@ -486,10 +487,13 @@ class Answers(StackCase):
         self.assertLessEqual({("rejected", "not_json"), ("presence", "offline"), ("ack", "rtl"),
                               ("shadow", "requested"), ("shadow", "applied"), ("shadow", "outside"),
                               ("access", "group_written"), ("access", "group_deleted"),
+                              ("access", "record_read"),
                               ("system", "registered"), ("system", "retired")}, kinds)
         for bad in ("vid=a.b", "kind=gossip", "type=", "start_time=x", "end_time=x", "order_by=vid",
                     "page_size=x", "page_token=x"):
             self.ask("GET", f"/v1/events?{bad}", 400)
+        for lists in ("/v1/events", "/v1/vehicles/COPTER-01/timeline"):
+            self.exported(lists)
         record = "/v1/events/" + page["events"][0]["id"]
         self.tagged(record)
         self.ask("GET", "/v1/events/" + "0" * 32, 404)
@@ -502,6 +506,20 @@ class Answers(StackCase):
         self.waits(timeline)
         self.waits("/v1/events?page_size=1")
         self.waits(record)
+
+    def exported(self, lists):
+        wanted = "filter=" + urllib.parse.quote('kind = "event" AND NOT severity:* AND seq > 0')
+        self.ask("GET", f"{lists}?{wanted}&page_size=2", 200)
+        record = Schemas().validator("record.json")
+        for words in ("format=ndjson", "format=ndjson&page_size=2"):
+            lines = self.ask("GET", f"{lists}?{words}", 200).body.splitlines()
+            self.assertGreater(len(lines), 1)
+            for line in lines:
+                self.assertEqual(errors(record, json.loads(line)), "")
+        self.ask("GET", lists, 200, {"Accept": "text/csv"})
+        self.ask("GET", lists, 406, {"Accept": "image/png"})
+        for bad in ("filter=presence.status:*", "filter=(", "format=geojson", "format=csv&page_token=x"):
+            self.ask("GET", f"{lists}?{bad}", 400)
 
     def operation(self):
         for path in ("/livez", "/readyz", "/readyz?verbose", "/metrics", "/version"):
@@ -583,7 +601,10 @@ class Answers(StackCase):
         position = self.hub.get("/v1/vehicles").headers["fleet-position"]
         self.hub.kill()
         self.stack.postgres.start()
-        wait_until(lambda: second.get("/v1/events").status == 200, 20, "the record can be read")
+        def reads_the_record():
+            checks = second.get("/readyz?verbose").json()["checks"]
+            return all(check["ok"] for check in checks if check["name"] == "postgres")
+        wait_until(reads_the_record, 20, "the second hub reaches the record")
         self.everywhere(position, 504, second)
 
 
