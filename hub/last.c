@@ -358,8 +358,10 @@ static enum bus_status read_entries(struct load *load, struct bus_consumer *cons
 enum bus_status last_load(struct bus *bus, struct store *store, struct recorder *recorder,
                           bool open, struct last_found *found, struct buf *report)
 {
+    /* The bucket keeps one message a key; asked for the last of each, the server would look for
+     * them first. Where somebody lets it keep more, the newest of a key comes last. */
     struct bus_consume what = {
-        .stream = streams_name(TWIN_LAST), .from = BUS_FROM_LAST_PER, .own_line = true};
+        .stream = streams_name(TWIN_LAST), .from = BUS_FROM_SEQ, .own_line = true};
     struct load load = {.store = store,
                         .recorder = recorder,
                         .open = open,

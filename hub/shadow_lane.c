@@ -165,7 +165,8 @@ static bool open_first(struct shadow_lane *lane, struct bus_consume *what)
 static bool open_consumer(struct shadow_lane *lane)
 {
     struct position position = store_position(lane->options.store, STREAM_SHADOW);
-    struct bus_consume what = {.stream = streams_name(TWIN_SHADOW), .from = BUS_FROM_SEQ};
+    struct bus_consume what = {
+        .stream = streams_name(TWIN_SHADOW), .from = BUS_FROM_SEQ, .own_line = true};
     struct bus_stream_info info;
     struct bus_error error;
     if (position.seq > 0) {

@@ -275,6 +275,7 @@ static bool open_consumer(struct feed *feed)
         feed->goal = info.last_seq;
         atomic_store(&feed->recovered, position.seq >= feed->goal);
     }
+    atomic_store(&feed->hearing, bus_caught_up(feed->consumer));
     log_info("state.reading", "stream", feed->name, "from", LOG_INT(what.seq), "last",
              LOG_INT(info.last_seq));
     return true;
