@@ -23,12 +23,14 @@ struct query_options {
     const char *filter, *order;         /* NULL: not given */
 };
 
-/* Which blocks of a twin the query reads, so that they can be fetched before they are needed. */
-enum { QUERY_FETCH_MAX = 8 };
+/* Which blocks of a twin the query reads, so that they can be fetched before they are needed. Sets
+ * of blocks have a bit for each of the types, and behind them for each part of the shadow. */
+enum { QUERY_FETCH_MAX = 8, QUERY_BLOCK_PARTS = QUERY_FETCH_MAX };
 struct query_fetch {
     size_t type_count;
     struct slice types[QUERY_FETCH_MAX]; /* of states; borrowed from paths */
-    unsigned parts;                      /* a set of 1 << enum part_kind */
+    uint16_t terms[FILTER_MAX_TERMS];    /* what each term of the filter reads */
+    uint16_t rest;                       /* what is asked of those that match */
 };
 
 struct query {

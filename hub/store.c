@@ -11,7 +11,6 @@ enum {
     CHUNK_VEHICLES = 1024,
     CHUNKS_MAX = 4096, /* four million vehicles */
     FIRST_BUCKETS = 1024,
-    CACHE_LINE_BYTES = 64,
 };
 
 /* An open-addressed table of vehicles by id. It only grows; a larger one replaces it. */
@@ -142,8 +141,9 @@ void store_batch(const struct store *store, uint32_t first, uint32_t end, const 
 {
     for (uint32_t i = first; i < end; i++) {
         const struct twin *twin = store_at(store, i);
-        __builtin_prefetch(twin);
-        __builtin_prefetch((const char *)twin + CACHE_LINE_BYTES);
+        const char *hot = (const char *)&twin->vid;
+        __builtin_prefetch(hot);
+        __builtin_prefetch(hot + TWIN_HOT_BYTES - 1);
         twins[i - first] = twin;
     }
 }

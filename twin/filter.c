@@ -243,14 +243,33 @@ static bool term_matches(const struct filter *filter, const struct term *term,
     return compare(left, right, (enum comparison)term->comparison);
 }
 
+size_t filter_first(const struct filter *filter)
+{
+    return filter->start;
+}
+
+size_t filter_ask(const struct filter *filter, size_t at, const struct subject_of_query *subject,
+                  int64_t now_ns)
+{
+    const struct term *term = &filter->terms[at];
+    return term_matches(filter, term, subject, now_ns) ? term->on_true : term->on_false;
+}
+
+const struct path *filter_term_path(const struct filter *filter, size_t at, size_t i)
+{
+    if (at >= filter->term_count)
+        return NULL;
+    const struct path *left = filter->terms[at].left.path, *right = filter->terms[at].right.path;
+    const struct path *paths[] = {left ? left : right, left ? right : NULL};
+    return i < 2 ? paths[i] : NULL;
+}
+
 bool filter_matches(const struct filter *filter, const struct subject_of_query *subject,
                     int64_t now_ns)
 {
     size_t at = filter->start;
-    while (at < filter->term_count) {
-        const struct term *term = &filter->terms[at];
-        at = term_matches(filter, term, subject, now_ns) ? term->on_true : term->on_false;
-    }
+    while (at < filter->term_count)
+        at = filter_ask(filter, at, subject, now_ns);
     return at == TERM_ACCEPT;
 }
 
@@ -299,12 +318,11 @@ bool filter_depends_on_time(const struct filter *filter)
 
 const struct path *filter_path(const struct filter *filter, size_t i)
 {
-    for (size_t t = 0; t < filter->term_count; t++) {
-        const struct path *paths[] = {filter->terms[t].left.path, filter->terms[t].right.path};
-        for (size_t side = 0; side < 2; side++)
-            if (paths[side] && i-- == 0)
-                return paths[side];
-    }
+    const struct path *path;
+    for (size_t t = 0; t < filter->term_count; t++)
+        for (size_t k = 0; (path = filter_term_path(filter, t, k)) != NULL; k++)
+            if (i-- == 0)
+                return path;
     return NULL;
 }
 

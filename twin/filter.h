@@ -42,6 +42,15 @@ void filter_free(struct filter *filter);
 /* `now_ns`: the broker's time, for age(). */
 bool filter_matches(const struct filter *filter, const struct subject_of_query *subject,
                     int64_t now_ns);
+/* The same step by step, for who wants to do something before a term looks at the subject: begin at
+ * filter_first; as long as it is a term, i.e. below FILTER_ACCEPTS, ask it, and go on where it
+ * says. */
+enum { FILTER_ACCEPTS = FILTER_MAX_TERMS, FILTER_REJECTS };
+size_t filter_first(const struct filter *filter);
+size_t filter_ask(const struct filter *filter, size_t term, const struct subject_of_query *subject,
+                  int64_t now_ns);
+/* What a term looks at: up to two paths, NULL behind the last. */
+const struct path *filter_term_path(const struct filter *filter, size_t term, size_t i);
 /* Whether the outcome can change by time alone: an age of anything, or a group that does. */
 bool filter_depends_on_time(const struct filter *filter);
 /* The i-th path that the filter looks at, NULL behind the last; and the i-th group. A name may come

@@ -55,7 +55,7 @@ struct term {
     };
 };
 
-enum { TERM_ACCEPT = FILTER_MAX_TERMS, TERM_REJECT };
+enum { TERM_ACCEPT = FILTER_ACCEPTS, TERM_REJECT = FILTER_REJECTS };
 
 struct filter {
     const struct filter_groups *groups;

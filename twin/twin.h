@@ -125,19 +125,22 @@ struct presence presence_aged(struct presence was, int64_t now_ns, int64_t heari
 /* ---- the twin ---- */
 
 struct twin {
-    const char *vid;
-    struct presence presence;
-    bool registered;       /* since registered_ns, and not retired since */
-    bool hidden;           /* not there for the world: retired, or never admitted */
     int64_t registered_ns; /* the last registration, the broker's time; TIMESTAMP_NONE: never */
     int64_t retired_ns;    /* the last retirement, likewise: what came no later is buried */
     const struct part *parts[PART_COUNT];
     const struct doc *delta; /* NULL: reported matches desired */
     int64_t delta_since_ns;  /* TIMESTAMP_NONE without a delta */
+    /* From here on what nearly every question asks for, side by side: TWIN_HOT_BYTES of it. */
+    const char *vid;
+    struct presence presence;
+    bool registered; /* since registered_ns, and not retired since */
+    bool hidden;     /* not there for the world: retired, or never admitted */
     uint16_t state_count;
     const struct state *states[]; /* in the order of their types' bytes */
 };
 
+/* Up to the state_count, and five states: two lines of memory, wherever the allocator puts it. */
+enum { TWIN_HOT_BYTES = 80 };
 /* A twin of which nothing is known but its id, which it borrows. */
 struct twin *twin_new(const char *vid);
 /* A shallow copy, to be changed before anybody else sees it. */
