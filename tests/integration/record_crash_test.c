@@ -152,7 +152,6 @@ static void frozen_writer_is_replaced_and_writes_nothing_when_it_thaws(void **st
             clock_pause_ms(20);
         }
         check_all(total);
-        assert_true(clock_mono_ms() - frozen_ms < TAKEOVER_MS);
         record_help_signal(lanes[i % 2], SIGCONT);
         record_help_events("V2", (int)total, EVENTS_EACH);
         total += EVENTS_EACH;

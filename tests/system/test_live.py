@@ -19,6 +19,9 @@ def subject(vid, what):
 
 
 class LiveCase(StackCase):
+    # Nobody falls silent while a slow machine gets on with the test.
+    settings = {"presence": {"stale_after_s": 300, "offline_after_s": 600}}
+
     def setUp(self):
         super().setUp()
         self.nats = self.stack.nats.client()
@@ -119,11 +122,11 @@ class Live(LiveCase):
 
     def test_terms_that_depend_on_time_are_judged_anew(self):
         self.fleet(2)
-        fresh = self.live(filter="age(state.mode) < 3s").open().wait_ready()
-        old = self.live(filter="age(state.mode) >= 3s").open().wait_ready()
+        fresh = self.live(filter="age(state.mode) < 8s").open().wait_ready()
+        old = self.live(filter="age(state.mode) >= 8s").open().wait_ready()
         self.assertEqual(set(fresh.seen()), {"V-0", "V-1"})
         self.assertEqual(old.seen(), {})
-        wait_until(lambda: fresh.count("leave") == 2 and old.count("enter") == 2, 8,
+        wait_until(lambda: fresh.count("leave") == 2 and old.count("enter") == 2, 15,
                    "they have become old without a message")
         self.state("V-0", mode="RTL")
         wait_until(lambda: set(fresh.seen()) == {"V-0"} and set(old.seen()) == {"V-1"}, 5,
@@ -132,10 +135,10 @@ class Live(LiveCase):
 
     def test_comments_come_and_who_has_gone_is_let_go(self):
         self.fleet(1)
+        began = time.monotonic()
         stays, goes = self.live().open().wait_ready(), self.live().open().wait_ready()
         self.assertEqual(self.hub.metric("live_clients"), 2)
         goes.close()
-        began = time.monotonic()
         wait_until(lambda: stays.comments >= 1, HEARTBEAT_S + 5, "a comment line")
         self.assertGreater(time.monotonic() - began, HEARTBEAT_S - 5)
         wait_until(lambda: self.hub.metric("live_clients") == 1, 2 * HEARTBEAT_S + 5,
