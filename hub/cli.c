@@ -50,6 +50,11 @@ static const struct command commands[] = {
     {"audit key", "[--output FILE] [--public] [--config FILE]",
      "make a key that signs checkpoints, or show its public part", TAKES_CONFIG, cli_audit_key,
      cli_audit_key_options},
+    {"audit hold", "add|list|remove [--option …] --config FILE",
+     "keep records from retention, and on record why", TAKES_CONFIG | TAKES_WORD, cli_hold,
+     cli_hold_options},
+    {"audit retention", "--config FILE", "say what retention would drop now, and drop nothing",
+     TAKES_CONFIG, cli_retention, NULL},
     {"vehicles", "[--filter FILTER] [--fields PATH,…] [--option …]", "list the fleet", 0,
      cli_vehicles, cli_vehicles_options},
     {"watch", "[--filter FILTER] [--option …]", "follow the vehicles that match, as they change", 0,
@@ -150,13 +155,13 @@ static void explain(struct buf *out, const struct command *command)
     buf_addf(out, "fleethub %s %s\n\n%s\n", command->name, command->arguments, command->help);
     if (command->takes & TAKES_MIGRATE)
         buf_adds(out, "\n  --migrate    apply the database's migrations first\n");
-    if (command->takes & TAKES_CONFIG) {
-        buf_adds(out, "\nKeys of the configuration, as flags:\n\n");
-        list_flags(out);
-    }
     if (command->options) {
         buf_addc(out, '\n');
         list_options(out, command->options);
+    }
+    if (command->takes & TAKES_CONFIG) {
+        buf_adds(out, "\nKeys of the configuration, as flags:\n\n");
+        list_flags(out);
     }
 }
 

@@ -49,6 +49,10 @@ int cli_config_show(const struct cli_args *args);    /* cli_config.c */
 int cli_config_example(const struct cli_args *args); /* cli_config.c */
 int cli_config_schema(const struct cli_args *args);  /* cli_config.c */
 
+int cli_hold(const struct cli_args *args);      /* cli_hold.c */
+int cli_retention(const struct cli_args *args); /* cli_hold.c */
+extern const struct cli_option cli_hold_options[];
+
 int cli_send(const struct cli_args *args);         /* cli_send.c */
 int cli_vehicles(const struct cli_args *args);     /* cli_list.c */
 int cli_events(const struct cli_args *args);       /* cli_list.c */

@@ -7,7 +7,8 @@
 
 int cli_print(const struct buf *text)
 {
-    if (!text->failed && fwrite(text->data, 1, text->size_bytes, stdout) == text->size_bytes &&
+    size_t size = text->size_bytes;
+    if (!text->failed && (size == 0 || fwrite(text->data, 1, size, stdout) == size) &&
         fflush(stdout) == 0)
         return CLI_OK;
     fprintf(stderr, "fleethub: cannot write: %s\n", text->failed ? "no memory" : strerror(errno));

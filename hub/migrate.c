@@ -1,5 +1,6 @@
 #include "hub/migrate.h"
 
+#include "hub/migrate_grants.h"
 #include "hub/pg.h"
 #include "hub/record_hash.h"
 
@@ -168,41 +169,13 @@ static enum migrate_status apply_one(struct pg *pg, const struct migration *migr
     return MIGRATE_OK;
 }
 
-/* The hub's own role can append records, and change positions alone (contract §7). */
-static enum migrate_status grant_hub(struct pg *pg, const char *admin_dsn, const char *hub_dsn,
+static enum migrate_status grant_all(struct pg *pg, const char *admin_dsn, const char *hub_dsn,
                                      struct buf *report)
 {
-    char admin[64], hub[64], quoted[2 * sizeof hub + 3];
     struct pg_error error;
-    struct buf sql = BUF_INIT;
-    size_t used = 0;
-
-    if (!hub_dsn || !pg_dsn_user(admin_dsn, admin, sizeof admin) ||
-        !pg_dsn_user(hub_dsn, hub, sizeof hub) || strcmp(admin, hub) == 0)
-        return MIGRATE_OK;
-    quoted[used++] = '"';
-    for (const char *at = hub; *at; at++) {
-        if (*at == '"')
-            quoted[used++] = '"';
-        quoted[used++] = *at;
-    }
-    quoted[used++] = '"';
-    quoted[used] = '\0';
-    buf_addf(&sql,
-             "GRANT SELECT ON fleethub_migrations TO %s; "
-             "GRANT SELECT, INSERT ON records TO %s; "
-             "GRANT SELECT, INSERT ON digests, tree_tiles, checkpoints, signing_keys TO %s; "
-             "GRANT SELECT, INSERT, UPDATE ON stream_positions, tree_edge TO %s; "
-             "GRANT SELECT, INSERT, UPDATE, DELETE ON refusals TO %s; "
-             "GRANT SELECT, UPDATE ON log_head TO %s; "
-             "GRANT SELECT ON record_partitions, digest_partitions, holds, retention_runs TO %s; "
-             "GRANT SELECT, UPDATE (recorded) ON record_notes TO %s; "
-             "GRANT EXECUTE ON FUNCTION record_partitions_ahead(integer) TO %s",
-             quoted, quoted, quoted, quoted, quoted, quoted, quoted, quoted, quoted);
-    enum pg_status status = pg_script(pg, buf_cstr(&sql), &error);
-    buf_done(&sql);
+    enum pg_status status = migrate_grants(pg, admin_dsn, hub_dsn, report, &error);
     if (status != PG_OK)
-        return failed(status, &error, "cannot grant the hub's role what it needs", report);
+        return failed(status, &error, "cannot grant the roles what they need", report);
     return MIGRATE_OK;
 }
 
@@ -226,7 +199,7 @@ enum migrate_status migrate_run(const char *admin_dsn, const char *hub_dsn, stru
     for (size_t i = count; outcome == MIGRATE_OK && i < migration_count; i++)
         outcome = apply_one(pg, &migrations[i], report);
     if (outcome == MIGRATE_OK)
-        outcome = grant_hub(pg, admin_dsn, hub_dsn, report);
+        outcome = grant_all(pg, admin_dsn, hub_dsn, report);
     if (outcome == MIGRATE_OK)
         buf_addf(report, "the database is at version %zu\n", migration_count);
 out:

@@ -116,8 +116,8 @@ class Postgres:
         self._run([os.path.join(self.bin, "initdb"), "-D", self.data, "-U", self.user, "-A",
                    "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions"])
 
-    def dsn(self):
-        return f"host={self.folder} port=5432 user={self.user} dbname={self.database}"
+    def dsn(self, user=None):
+        return f"host={self.folder} port=5432 user={user or self.user} dbname={self.database}"
 
     def _run(self, argv):
         command = []
@@ -149,10 +149,10 @@ class Postgres:
              "-d", "postgres"],
             check=False).returncode == 0
 
-    def query(self, sql, database=None):
+    def query(self, sql, database=None, user=None):
         """Rows as text, columns separated by |."""
         return self._run([os.path.join(self.bin, "psql"), "-X", "-A", "-t", "-q", "-v",
-                          "ON_ERROR_STOP=1", "-h", self.folder, "-U", self.user,
+                          "ON_ERROR_STOP=1", "-h", self.folder, "-U", user or self.user,
                           "-d", database or self.database, "-c", sql]).strip()
 
     def stop(self):

@@ -128,6 +128,18 @@ static void cli_line_that_makes_no_sense_exits_2_and_says_what_may_be_meant(void
         {"send rtl --all=yes", "takes no value: `--all=yes`"},
         {"send rtl --all --all", "stands here twice: `--all`"},
         {"send rtl --vids", "a value is missing behind `--vids`"},
+        {"audit", "`audit` is not complete"},
+        {"audit hold", "say `add`, `list` or `remove`"},
+        {"audit hold ad --vid V", "say `add`, `list` or `remove`"},
+        {"audit hold add --vid V", "say why with `--reason`"},
+        {"audit hold add --vid V --reason=", "say why with `--reason`"},
+        {"audit hold add --reason x", "say what to keep"},
+        {"audit hold add --vid a.b --reason x", "`--vid` is no vehicle id"},
+        {"audit hold add --from yesterday --reason x", "no RFC 3339 timestamp"},
+        {"audit hold add --from 2026-01-02T00:00:00Z --until 2026-01-01T00:00:00Z --reason x",
+         "`--from` has to lie before `--until`"},
+        {"audit hold remove --reason x", "say which with `--id`"},
+        {"audit hold add --vdi V", "did you mean `--vid`?"},
         {"version --env=x", "unknown flag `--env`"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -142,9 +154,10 @@ static void cli_line_that_makes_no_sense_exits_2_and_says_what_may_be_meant(void
 static void cli_help_lists_every_command_and_every_key(void **state)
 {
     (void)state;
-    static const char *const commands[] = {"run",         "migrate",        "config check",
-                                           "config show", "config example", "config schema",
-                                           "send",        "version",        "help"};
+    static const char *const commands[] = {
+        "run",           "migrate",    "config check",    "config show", "config example",
+        "config schema", "audit hold", "audit retention", "send",        "version",
+        "help"};
     struct outcome *outcome = run("help");
     assert_int_equal(outcome->exit_code, CLI_OK);
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
