@@ -3,6 +3,7 @@
 #include "hub/http_exchange.h"
 #include "hub/http_listen.h"
 #include "hub/http_send.h"
+#include "hub/http_tls.h"
 #include "hub/log.h"
 #include "hub/metrics.h"
 
@@ -39,6 +40,7 @@ struct http {
     struct workers *pools[HTTP_POOLS]; /* NULL: there is none of its own */
     struct MHD_Daemon *daemon;
     struct http_sender sender;
+    struct http_tls tls;
     int listen_fd;
     uint16_t port;
 
@@ -132,6 +134,8 @@ static enum MHD_Result note_header(void *closure, enum MHD_ValueKind kind, const
         {"Transfer-Encoding", &x->head.transfer_encoding},
         {"Expect", &x->head.expect},
         {"Authorization", &x->head.authorization},
+        {"Origin", &x->head.origin},
+        {"Access-Control-Request-Method", &x->head.preflight},
     };
     (void)kind;
     if (!value)
@@ -343,7 +347,15 @@ static bool start_daemon(struct http *http, const struct http_options *options, 
     /* TURBO reads until there is nothing left. Without it, what a client sent right before it left
      * is the last thing that is noticed of it, and the connection lingers until its timeout. */
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME |
-                     MHD_USE_ERROR_LOG | (is_ipv6 ? (unsigned)MHD_USE_IPv6 : 0);
+                     MHD_USE_ERROR_LOG | (is_ipv6 ? (unsigned)MHD_USE_IPv6 : 0) |
+                     (http->tls.key ? (unsigned)MHD_USE_TLS : 0);
+    struct MHD_OptionItem tls[] = {
+        {MHD_OPTION_HTTPS_MEM_CERT, 0, http->tls.certificate},
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, http->tls.key},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)HTTP_TLS_PRIORITIES},
+        {MHD_OPTION_END, 0, NULL},
+    };
+    struct MHD_OptionItem *more = http->tls.key ? tls : &tls[3];
     sigset_t all, before;
     sigfillset(&all); /* signals belong to the main thread */
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -356,7 +368,7 @@ static bool start_daemon(struct http *http, const struct http_options *options, 
         options->header_bytes_max + POOL_RESERVE_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1,
         MHD_OPTION_URI_LOG_CALLBACK, on_request_line, http, MHD_OPTION_UNESCAPE_CALLBACK,
         leave_escaped, http, MHD_OPTION_NOTIFY_COMPLETED, on_completed, http,
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_END);
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_ARRAY, more, MHD_OPTION_END);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return http->daemon != NULL;
 }
@@ -385,6 +397,7 @@ static void destroy(struct http *http)
     for (int i = 0; i < HTTP_POOLS; i++)
         workers_free(http->pools[i]);
     http_sender_done(&http->sender);
+    http_tls_done(&http->tls);
     if (http->listen_fd >= 0)
         close(http->listen_fd);
     route_table_free(http->table);
@@ -413,6 +426,7 @@ static struct http *make(const struct http_options *options)
         .viewer = options->viewer,
         .gate = options->gate,
         .auth = options->auth,
+        .cors_origins = options->cors_origins,
     };
     return http;
 }
@@ -430,10 +444,16 @@ struct http *http_start(const struct http_options *options, char error[256])
         goto out;
     metrics_routes(options->routes, options->route_count);
     metrics_set(METRIC_HTTP_OPEN, 0, 0);
+    if (!http_tls_load(&http->tls, options->tls_certificate_file, options->tls_key_file, error))
+        goto out;
+    http->sender.tls = http->tls.key != NULL;
     http->listen_fd = http_listen_open(options->listen, &is_ipv6, &http->port, error);
     if (http->listen_fd < 0)
         goto out;
-    snprintf(error, 256, "cannot start the HTTP server's threads");
+    snprintf(error, 256, "%s",
+             http->tls.key ? "cannot start the HTTP server: its certificate and key do not fit, or "
+                             "there are no threads"
+                           : "cannot start the HTTP server's threads");
     if (make_pools(http, options) && http_sender_init(&http->sender) &&
         start_daemon(http, options, is_ipv6)) {
         error[0] = '\0';

@@ -230,6 +230,10 @@ struct http_options {
     const struct viewer *viewer;  /* given to every request while access is off */
     const struct http_gate *gate; /* NULL: nothing is waited for */
     const struct http_auth *auth; /* NULL: access is off */
+    const char *tls_certificate_file, *tls_key_file; /* PEM; NULL: no TLS */
+    /* Web origins whose pages may call from a browser ("https://ops.example.org"), NULL-terminated;
+     * NULL: none. Credentials travel in a header, so an origin gets no more than its user has. */
+    char *const *cors_origins;
 };
 /* NULL, and text in `error`, when it cannot listen. */
 struct http *http_start(const struct http_options *options, char error[256]);

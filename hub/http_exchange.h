@@ -48,6 +48,7 @@ struct exchange {
     struct {
         const char *accept_encoding, *content_type, *if_none_match, *request_id, *expect;
         const char *content_length, *transfer_encoding, *authorization;
+        const char *origin, *preflight; /* preflight: Access-Control-Request-Method */
         size_t header_bytes;
         bool two_lengths, two_credentials;
     } head;
@@ -65,6 +66,7 @@ struct exchange {
     const struct http_auth *auth;
     void *credential, *watch; /* the auth's */
 
+    bool cors;              /* the page's origin may read the reply */
     bool packed;            /* the reply's body is gzip */
     struct http_pump *pump; /* sends the body in pieces; NULL: it is whole */
     bool waits;             /* with pauses */
@@ -88,6 +90,7 @@ struct exchange_rules {
     const struct viewer *viewer;
     const struct http_gate *gate;
     const struct http_auth *auth;
+    char *const *cors_origins;
 };
 
 /* A new exchange, in the memory of an ended one where that is given and large enough; `spare` is
@@ -117,5 +120,12 @@ void exchange_unavailable(struct exchange *x, const char *detail);
 void exchange_account(const struct exchange *x);
 
 int64_t exchange_clock_ns(void);
+
+/* The reply is this problem, and no handler is called. */
+#define REFUSE(x, problem, ...)                                                                    \
+    do {                                                                                           \
+        (x)->refused = true;                                                                       \
+        http_problem(&(x)->request, &(x)->reply, problem, __VA_ARGS__);                            \
+    } while (0)
 
 #endif

@@ -48,7 +48,17 @@ static bool add_own_headers(struct MHD_Response *response, const struct buf *hea
     return true;
 }
 
-static bool add_headers(struct exchange *x, struct MHD_Response *response, bool draining)
+static bool add_cors(const struct exchange *x, struct MHD_Response *response)
+{
+    return MHD_add_response_header(response, "Access-Control-Allow-Origin", x->head.origin) &&
+           MHD_add_response_header(response, "Access-Control-Expose-Headers",
+                                   "ETag, Link, Location, Fleet-Position, Retry-After, "
+                                   "X-Request-Id") &&
+           MHD_add_response_header(response, "Vary", "Origin");
+}
+
+static bool add_headers(const struct exchange *x, struct MHD_Response *response,
+                        const struct http_sender *sender)
 {
     const struct http_reply *reply = &x->reply;
     bool caching = false;
@@ -64,7 +74,12 @@ static bool add_headers(struct exchange *x, struct MHD_Response *response, bool 
         ok = ok && MHD_add_response_header(response, "ETag", x->sent_etag);
     if (x->packed)
         ok = ok && MHD_add_response_header(response, "Content-Encoding", "gzip");
-    if (x->close || draining)
+    if (x->cors)
+        ok = ok && add_cors(x, response);
+    if (sender->tls)
+        ok = ok &&
+             MHD_add_response_header(response, "Strict-Transport-Security", "max-age=31536000");
+    if (x->close || atomic_load(&sender->draining))
         ok = ok && MHD_add_response_header(response, "Connection", "close");
     return ok && MHD_add_response_header(response, "Vary", "Accept-Encoding") &&
            MHD_add_response_header(response, "X-Request-Id", x->request_id);
@@ -123,7 +138,7 @@ static struct MHD_Response *create_response(struct exchange *x)
 }
 
 /* The reply as the library wants it; its body is handed over, not copied. NULL: no memory. */
-static struct MHD_Response *response_of(struct exchange *x, bool draining)
+static struct MHD_Response *response_of(struct exchange *x, const struct http_sender *sender)
 {
     struct buf *body = &x->reply.body;
     struct MHD_Response *response = create_response(x);
@@ -131,7 +146,7 @@ static struct MHD_Response *response_of(struct exchange *x, bool draining)
         return NULL;
     if (body->size_bytes > 0)
         buf_init(body);
-    if (add_headers(x, response, draining))
+    if (add_headers(x, response, sender))
         return response;
     MHD_destroy_response(response);
     return NULL;
@@ -139,8 +154,7 @@ static struct MHD_Response *response_of(struct exchange *x, bool draining)
 
 enum MHD_Result http_send(struct exchange *x, struct http_sender *sender)
 {
-    struct MHD_Response *response =
-        x->no_memory ? NULL : response_of(x, atomic_load(&sender->draining));
+    struct MHD_Response *response = x->no_memory ? NULL : response_of(x, sender);
     x->no_memory = response == NULL;
     enum MHD_Result result =
         MHD_queue_response(x->connection, response ? (unsigned)x->reply.status : 500,

@@ -16,6 +16,7 @@
 struct http_sender {
     struct MHD_Response *no_memory; /* made beforehand, so that it needs none */
     atomic_bool draining;           /* every reply is its connection's last */
+    bool tls;
 };
 
 bool http_sender_init(struct http_sender *sender);

@@ -337,6 +337,9 @@ static bool start_http(struct hub *hub)
         .viewer = &viewer_all,
         .gate = position_gate_http(hub->gate),
         .auth = hub->access ? access_http_auth(hub->access) : NULL,
+        .tls_certificate_file = config->http.tls.cert,
+        .tls_key_file = config->http.tls.key,
+        .cors_origins = config->http.cors_origins,
     };
     metrics_routes(routes, route_count);
     metrics_build_label("nats_c", bus_library_version());
