@@ -123,7 +123,7 @@ static bool look_at_groups(struct query *query, struct groups *groups, const str
     return true;
 }
 
-static bool judge_groups(struct query *query, struct groups *groups)
+bool query_judge_groups(struct query *query, struct groups *groups)
 {
     unsigned work = 0;
     if (!groups || !filter_group(query->filter, 0))
@@ -184,7 +184,7 @@ bool query_read(const struct http_request *request, struct http_reply *reply, st
         .groups = groups_for_filters(app->groups),
     };
     enum query_status status = query_init(query, &options, &error);
-    if (status == QUERY_OK && !judge_groups(query, app->groups)) {
+    if (status == QUERY_OK && !query_judge_groups(query, app->groups)) {
         query_done(query);
         status = QUERY_NO_MEMORY;
     }

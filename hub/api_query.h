@@ -29,6 +29,9 @@ bool query_read(const struct http_request *request, struct http_reply *reply, st
  * stored filter is judged with the caller's rights, on every vehicle in view. */
 bool query_may_ask_groups(const struct http_request *request, struct http_reply *reply,
                           const struct filter *filter);
+/* The paths of groups that its filter names are looked at like its own. False: no memory. */
+struct groups;
+bool query_judge_groups(struct query *query, struct groups *groups);
 /* `fields`: *fields is NULL where they were not given. */
 bool query_read_fields(const struct http_request *request, struct http_reply *reply,
                        struct fields **fields);

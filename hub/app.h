@@ -26,6 +26,8 @@ struct access;
 struct recorder;
 struct exports;
 struct record_follow;
+struct command_lane;
+struct command_watch;
 
 struct app {
     const struct config *config;
@@ -41,12 +43,14 @@ struct app {
     struct recorder *recorder;
     struct exports *exports;
     struct record_follow *follow;
-    _Atomic(struct registry *) registry; /* NULL until TWIN_LAST is read */
-    _Atomic(struct state_lane *) state;  /* NULL until the twins are being folded */
-    _Atomic bool recovered;              /* the twins are what the streams say, at least once */
-    _Atomic int64_t heard_ms;            /* monotonic: when the hub was up to date last; 0: never */
-    _Atomic(const char *) starting;      /* what the start waits for, a literal; NULL when done */
-    _Atomic(const char *) readiness;     /* what /readyz said last, a literal; NULL before */
+    struct command_watch *command_watch;     /* streams of commands */
+    _Atomic(struct command_lane *) commands; /* NULL until the twins are read */
+    _Atomic(struct registry *) registry;     /* NULL until TWIN_LAST is read */
+    _Atomic(struct state_lane *) state;      /* NULL until the twins are being folded */
+    _Atomic bool recovered;                  /* the twins are what the streams say, at least once */
+    _Atomic int64_t heard_ms;        /* monotonic: when the hub was up to date last; 0: never */
+    _Atomic(const char *) starting;  /* what the start waits for, a literal; NULL when done */
+    _Atomic(const char *) readiness; /* what /readyz said last, a literal; NULL before */
 };
 
 #endif

@@ -2,7 +2,8 @@
  * bus: the NATS connection and JetStream, in the hub's own types. The files bus*.c alone include
  * nats.h: bus.c and bus_connect.c are the connection, bus_streams.c the streams, bus_consumer.c and
  * bus_next.c reading, bus_line.c and bus_wire.c a connection of a reader's own, bus_get.c reading
- * one message, bus_store.c and bus_outbox.c publishing.
+ * one message, bus_store.c and bus_outbox.c publishing, bus_request.c asking another hub and
+ * answering it.
  *
  * KV buckets are plain streams here (`KV_<bucket>`, subjects `$KV.<bucket>.>`): a key is read and
  * written by its subject, a compare-and-set is a publish with the expected last sequence of that
@@ -219,6 +220,24 @@ size_t bus_outbox_pending(const struct bus_outbox *outbox);
 bool bus_outbox_flush(struct bus_outbox *outbox, int timeout_ms);
 /* What is still unanswered gets its `done` with BUS_DISCONNECTED. */
 void bus_outbox_free(struct bus_outbox *outbox);
+
+/* ---- asking and answering, of which nothing is stored ---- */
+
+/* Asks whoever listens on `subject`, and waits. BUS_NOT_FOUND: nobody does. BUS_FULL: more than the
+ * server takes in one message. BUS_TIMEOUT and BUS_DISCONNECTED leave open whether it was heard.
+ * `*reply` is malloc'd and NUL-terminated. */
+enum bus_status bus_request(struct bus *bus, const char *subject, const void *data, size_t size,
+                            int timeout_ms, char **reply, size_t *reply_bytes,
+                            struct bus_error *error);
+
+/* Listens on a subject, through reconnects. `served` is called for each message that wants an
+ * answer, on the service's own thread, and answers now or later by publishing to `reply`. */
+typedef void bus_served_fn(void *closure, const char *reply, const char *data, size_t size);
+struct bus_service;
+struct bus_service *bus_service_open(struct bus *bus, const char *subject, bus_served_fn *served,
+                                     void *closure);
+/* `served` is not called after this. NULL is closed. */
+void bus_service_close(struct bus_service *service);
 
 /* A header's text that names this version of nats.c, for /version. */
 const char *bus_library_version(void);

@@ -27,10 +27,32 @@
     X(RECORD_DIGESTED, "record_digested") /* the digests are in, the rows are not */               \
     X(RECORD_INSERTED, "record_inserted") /* the rows are in, the tree is as it was */             \
     X(RECORD_GROWN, "record_grown")       /* the tree has grown, the positions are as they were */ \
-    X(RECORD_POSITIONED, "record_positioned") /* all is in, but for the COMMIT */                  \
-    X(RECORD_COMMITTED, "record_committed")   /* committed, and nobody has been told */            \
-    X(RECORD_PUBLISHING, "record_publishing") /* before `archived` is published */                 \
-    X(RECORD_PUBLISHED, "record_published")   /* and after it */
+    X(RECORD_POSITIONED, "record_positioned")   /* all is in, but for the COMMIT */                \
+    X(RECORD_COMMITTED, "record_committed")     /* committed, and nobody has been told */          \
+    X(RECORD_PUBLISHING, "record_publishing")   /* before `archived` is published */               \
+    X(RECORD_PUBLISHED, "record_published")     /* and after it */                                 \
+    X(COMMAND_KEYED, "command_keyed")           /* the Idempotency-Key has its entry */            \
+    X(COMMAND_FROZEN, "command_frozen")         /* the targets are in, the command is not */       \
+    X(COMMAND_PERSISTED, "command_persisted")   /* it exists, nothing is sent */                   \
+    X(COMMAND_SUPERSEDED, "command_superseded") /* what it takes over from has ended */            \
+    X(COMMAND_PUBLISHING, "command_publishing") /* before a message goes to a vehicle */           \
+    X(COMMAND_PUBLISHED, "command_published")   /* it is on its way, and not answered */           \
+    X(COMMAND_REPEATED, "command_repeated")     /* the same, of a repetition */                    \
+    X(COMMAND_ANSWERED, "command_answered")     /* the stream has it, nobody knows */              \
+    X(COMMAND_SENT, "command_sent")             /* known as sent, not on record */                 \
+    X(COMMAND_ACK_READ, "command_ack_read")     /* an acknowledgement has come, nobody knows */    \
+    X(COMMAND_ACCEPTED, "command_accepted")     /* known as accepted, not on record */             \
+    X(COMMAND_REPORTED, "command_reported")     /* the same of another report */                   \
+    X(COMMAND_MATCHED, "command_matched")       /* the twin shows it, nobody knows */              \
+    X(COMMAND_RECORDED, "command_recorded")     /* a change is queued for the record */            \
+    X(COMMAND_ACTED, "command_acted")           /* what was asked is in the bucket, and no more */ \
+    X(COMMAND_CHUNK_SAVED, "command_chunk_saved") /* deliveries are summed up, the rest is not */  \
+    X(COMMAND_SAVED, "command_saved")             /* a summary on the way is in */                 \
+    X(COMMAND_ENDING, "command_ending")           /* all has ended, the last summary is not in */  \
+    X(COMMAND_ENDED, "command_ended")             /* it is in, nobody has been told */             \
+    X(COMMAND_LEASED, "command_leased")           /* the lease is taken, nothing is read */        \
+    X(COMMAND_LOADED, "command_loaded")           /* the bucket is read, TWIN_CMD is not */        \
+    X(COMMAND_CAUGHT_UP, "command_caught_up")     /* all is read, nothing is sent */
 
 enum failpoint {
 #define X(id, name) FAILPOINT_##id,

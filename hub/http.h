@@ -187,6 +187,7 @@ struct http_route {
     X(CONFLICT, 409, "conflict", "Not as things are")                                              \
     X(PRECONDITION_FAILED, 412, "precondition-failed", "It changed meanwhile")                     \
     X(BODY_TOO_LARGE, 413, "body-too-large", "Body too large")                                     \
+    X(NO_TARGETS, 422, "no-targets", "No vehicles to send to")                                     \
     X(UNSUPPORTED_MEDIA_TYPE, 415, "unsupported-media-type", "Unsupported media type")             \
     X(TOO_MANY_REQUESTS, 429, "too-many-requests", "Too many requests")                            \
     X(HEADERS_TOO_LARGE, 431, "headers-too-large", "Header fields too large")                      \

@@ -1,9 +1,11 @@
 #include "hub/hub.h"
 
 #include "hub/access_http.h"
+#include "hub/api_commands.h"
 #include "hub/app.h"
 #include "hub/archive.h"
 #include "hub/clock.h"
+#include "hub/command_lane.h"
 #include "hub/events_export.h"
 #include "hub/failpoint.h"
 #include "hub/groups.h"
@@ -172,6 +174,23 @@ static bool start_shadows(struct hub *hub)
            access_start(app->access, hub->recorder, hub->found.mark.streams[STREAM_ACCESS]);
 }
 
+/* Targets and policy look at the twins, so the lane begins when they are there. */
+static bool start_commands(struct hub *hub)
+{
+    struct app *app = &hub->app;
+    struct command_lane_options options = {
+        .config = app->config,
+        .bus = app->bus,
+        .store = app->store,
+        .clock = &app->clock,
+        .recorder = hub->recorder,
+        .groups = app->groups,
+    };
+    struct command_lane *lane = command_lane_start(&options);
+    atomic_store(&app->commands, lane);
+    return lane != NULL;
+}
+
 static bool start_twins(struct hub *hub)
 {
     struct app *app = &hub->app;
@@ -211,6 +230,8 @@ static bool start_twins(struct hub *hub)
                                             app->config->twins.checkpoint_s * 1000);
     hub->track = track_lane_start(app->config, app->store, &app->clock, state, hub->recorder);
     if (!hub->settler || !hub->checkpoint || !hub->track)
+        return false;
+    if (!start_commands(hub))
         return false;
     atomic_store(&app->heard_ms, clock_mono_ms());
     atomic_store(&app->recovered, true);
@@ -439,9 +460,10 @@ static bool start(struct hub *hub)
     app->archive = archive_reader_new(app->config->postgres.dsn, HTTP_WORKERS);
     app->exports = exports_new(app->config->postgres.dsn);
     app->live = app->groups ? start_live(app) : NULL;
+    app->command_watch = command_watch_new(app);
     hub->gate = app->archive ? position_gate_new(app->store, app->archive) : NULL;
-    if (!app->live || !app->exports || !hub->recorder || !hub->keeper || !hub->gate ||
-        !start_access(hub) || !start_http(hub))
+    if (!app->live || !app->exports || !app->command_watch || !hub->recorder || !hub->keeper ||
+        !hub->gate || !start_access(hub) || !start_http(hub))
         return false;
     hub->starter_running = pthread_create(&hub->starter, NULL, starter_run, hub) == 0;
     return hub->starter_running;
@@ -469,6 +491,7 @@ static void stop(struct hub *hub)
     if (hub->database_running)
         pthread_join(hub->database, NULL);
     live_drain(app->live);
+    command_watch_drain(app->command_watch);
     exports_drain(app->exports);
     position_gate_stop(hub->gate);
     while (!http_stop(hub->http, HTTP_STOP_MS))
@@ -476,6 +499,8 @@ static void stop(struct hub *hub)
     while (!exports_stop(app->exports, HTTP_STOP_MS))
         ;
     exports_free(app->exports);
+    command_watch_free(app->command_watch);
+    command_lane_stop(atomic_load(&app->commands));
     archive_reader_free(app->archive);
     track_lane_stop(hub->track);
     presence_lane_stop(hub->presence); /* before the feeds: it asks them whether they hear */

@@ -2,6 +2,7 @@
 
 #include "hub/build_info.h"
 #include "hub/http.h"
+#include "twin/command_life.h"
 #include "twin/envelope.h"
 #include "twin/timestamp.h"
 
@@ -58,6 +59,12 @@ static const char *const peer_names[PEER_LABELS] = {"nats", "postgres"};
 static const char *const denied_names[DENIED_LABELS] = {"unauthenticated", "forbidden"};
 static const char *const live_names[LIVE_LABELS] = {"enter", "update", "leave", "ready", "reset"};
 
+static const char *const command_names[COMMAND_LABELS] = {"routine", "recovery"};
+static const char *const ended_names[ENDED_LABELS] = {"succeeded", "failed", "partial", "aborted",
+                                                      "cancelled"};
+static const char *const ack_names[ACK_LABELS] = {"applied", "ignored", "unknown_status",
+                                                  "for_nobody"};
+
 /* Indexed by enum refusal; REFUSAL_NONE is no reason and is not written. */
 static const char *const reason_names[REFUSAL_COUNT] = {NULL,
 #define X(id, name) name,
@@ -108,6 +115,14 @@ static size_t label_count(enum label label)
         return DENIED_LABELS;
     case LABEL_LIVE:
         return LIVE_LABELS;
+    case LABEL_LANE:
+        return COMMAND_LABELS;
+    case LABEL_STATUS_OF:
+        return ENDED_LABELS;
+    case LABEL_DELIVERY:
+        return DELIVERY_STATES;
+    case LABEL_REPORT:
+        return ACK_LABELS;
     case LABEL_ROUTE:
         return known_route_count + 1;
     case LABEL_STATUS:
@@ -140,6 +155,14 @@ static const char *label_value(enum label label, size_t index)
         return denied_names[index];
     case LABEL_LIVE:
         return live_names[index];
+    case LABEL_LANE:
+        return command_names[index];
+    case LABEL_STATUS_OF:
+        return ended_names[index];
+    case LABEL_DELIVERY:
+        return delivery_state_name((enum delivery_state)index);
+    case LABEL_REPORT:
+        return ack_names[index];
     case LABEL_ROUTE:
         return index < known_route_count ? known_routes[index].pattern : "unmatched";
     case LABEL_STATUS:
@@ -154,7 +177,7 @@ static const char *label_value(enum label label, size_t index)
 enum { CELLS_SMALL = STREAM_LABELS * OUTCOME_LABELS };
 #define FITS(list) ((int)(list) <= (int)CELLS_SMALL)
 _Static_assert(FITS(KIND_LABELS) && FITS(REFUSAL_COUNT) && FITS(PRESENCE_LABELS) &&
-                   FITS(PEER_LABELS) && FITS(LIVE_LABELS),
+                   FITS(PEER_LABELS) && FITS(LIVE_LABELS) && FITS(DELIVERY_STATES),
                "a list of labels outgrew its cells");
 
 /* A counter's cell is its number, a gauge's the bits of its double. */

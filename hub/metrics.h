@@ -30,9 +30,13 @@
     X(PRESENCE, "presence")                                                                        \
     X(KIND, "kind")                                                                                \
     X(PEER, "peer")                                                                                \
-    X(DENIED, "reason") /* enum denied_label */                                                    \
-    X(LIVE, "event")    /* enum live_label */                                                      \
-    X(ROUTE, "route")   /* index into the table of routes; writes `method` too */                  \
+    X(DENIED, "reason")    /* enum denied_label */                                                 \
+    X(LIVE, "event")       /* enum live_label */                                                   \
+    X(LANE, "lane")        /* enum command_label */                                                \
+    X(STATUS_OF, "status") /* of an ended command, enum ended_label */                             \
+    X(DELIVERY, "state")   /* enum delivery_state */                                               \
+    X(REPORT, "outcome")   /* enum ack_label */                                                    \
+    X(ROUTE, "route")      /* index into the table of routes; writes `method` too */               \
     X(STATUS, "status")
 
 /* id, name without the prefix, type, its one or two label lists, help.
@@ -83,6 +87,13 @@
       "Changes that a live query saw only in a later one of the vehicle")                          \
     X(LIVE_SCANS, "live_scans_total", COUNTER, NONE, NONE,                                         \
       "Passes of live queries over the whole fleet")                                               \
+    X(COMMAND_LANE, "command_lane", GAUGE, NONE, NONE, "1 while this hub runs the command lane")   \
+    X(COMMANDS_PUBLISHED, "commands_published_total", COUNTER, LANE, NONE,                         \
+      "Messages to vehicles, repetitions included")                                                \
+    X(COMMANDS_ENDED, "commands_ended_total", COUNTER, STATUS_OF, NONE, "Commands that ended")     \
+    X(DELIVERIES, "command_deliveries_total", COUNTER, DELIVERY, NONE,                             \
+      "Changes of a vehicle's state in a command")                                                 \
+    X(COMMAND_ACKS, "command_acks_total", COUNTER, REPORT, NONE, "Acknowledgements of commands")   \
     X(CPU_SECONDS, "process_cpu_seconds_total", TOTAL, NONE, NONE, "CPU time used")                \
     X(RESIDENT, "process_resident_memory_bytes", GAUGE, NONE, NONE, "Resident memory")             \
     X(START_TIME, "process_start_time_seconds", GAUGE, NONE, NONE, "Start, seconds since 1970")    \
@@ -136,6 +147,17 @@ enum kind_label {
 };
 enum peer_label { PEER_NATS, PEER_POSTGRES, PEER_LABELS };
 enum denied_label { DENIED_UNKNOWN, DENIED_FORBIDDEN, DENIED_LABELS };
+enum command_label { COMMAND_LABEL_ROUTINE, COMMAND_LABEL_RECOVERY, COMMAND_LABELS };
+/* In the order of enum command_state. */
+enum ended_label {
+    ENDED_SUCCEEDED,
+    ENDED_FAILED,
+    ENDED_PARTIAL,
+    ENDED_ABORTED,
+    ENDED_CANCELLED,
+    ENDED_LABELS
+};
+enum ack_label { ACK_APPLIED, ACK_IGNORED, ACK_UNKNOWN_STATUS, ACK_FOR_NOBODY, ACK_LABELS };
 enum live_label { LIVE_ENTER, LIVE_UPDATE, LIVE_LEAVE, LIVE_READY, LIVE_RESET, LIVE_LABELS };
 
 /* clang-format off */

@@ -1,6 +1,7 @@
 #include "hub/routes.h"
 
 #include "hub/api_access.h"
+#include "hub/api_commands.h"
 #include "hub/api_events.h"
 #include "hub/api_fleet.h"
 #include "hub/api_groups.h"
@@ -49,6 +50,17 @@ const struct http_route routes[] = {
     {"GET", "/v1/groups/{name}", api_group, ROUTE_POSITION, ""},
     {"PUT", "/v1/groups/{name}", api_group_put, WRITE | ROUTE_OPERATE, ""},
     {"DELETE", "/v1/groups/{name}", api_group_delete, ROUTE_NATS | ROUTE_OPERATE, ""},
+
+    {"POST", "/v1/commands", api_command_create, WRITE | ROUTE_OPERATE, ""},
+    {"GET", "/v1/commands", api_commands, ROUTE_NATS, "page_size page_token status type"},
+    {"GET", "/v1/commands/{id}", api_command, ROUTE_NATS, ""},
+    {"GET", "/v1/commands/{id}/vehicles", api_command_vehicles, ROUTE_NATS,
+     "page_size page_token state"},
+    {"GET", "/v1/commands/{id}/stream", api_command_stream, ROUTE_NATS | ROUTE_SSE, ""},
+    {"POST", "/v1/commands/{id}:cancel", api_command_cancel, WRITE | ROUTE_OPERATE, ""},
+    {"POST", "/v1/commands/{id}:pause", api_command_pause, WRITE | ROUTE_OPERATE, ""},
+    {"POST", "/v1/commands/{id}:resume", api_command_resume, WRITE | ROUTE_OPERATE, ""},
+    {"POST", "/v1/commands/{id}:retry", api_command_retry, WRITE | ROUTE_OPERATE, ""},
 
     {"GET", "/v1/events", api_events, ROUTE_BLOCKING | RECORD, API_EVENTS_QUERY},
     {"GET", "/v1/events/{id}", api_event, ROUTE_BLOCKING | RECORD, ""},

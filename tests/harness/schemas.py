@@ -107,7 +107,7 @@ class OpenApi:
     def __init__(self, document):
         self.document = document
         self.closed = closed(document)
-        self.paths = [(pattern_of(path, {}, r"[^/]+"), path) for path in document["paths"]]
+        self.paths = [(pattern_of(path, {}, r"[^/:]+"), path) for path in document["paths"]]
         # A path without a parameter goes before one with: /v1/vehicles/stream is no vehicle.
         self.paths.sort(key=lambda entry: entry[1].count("{"))
         self.met = set()  # (operationId, status)

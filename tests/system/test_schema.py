@@ -252,7 +252,7 @@ class Answers(StackCase):
     def test_every_operation_answers_as_described(self):
         self.fill()
         for part in (self.fleet, self.live, self.vehicle, self.history, self.shadow, self.registration,
-                     self.groups, self.access, self.record, self.operation):
+                     self.groups, self.commands, self.access, self.record, self.operation):
             with self.subTest(part=part.__name__):
                 part()
         described = {(operation["operationId"], int(status))
@@ -472,6 +472,64 @@ class Answers(StackCase):
         self.ask("POST", path, 404, JSON, {"action": "read", "subject": "nobody"})
         self.ask("POST", path, 413, JSON, {"action": "x" * 70000})
         self.ask("POST", path, 415, {"Content-Type": "text/plain"}, "{}")
+
+    def commands(self):
+        """Nobody answers them: what is sent times out, what is not sent expires."""
+        path = "/v1/commands"
+        rtl = {"type": "rtl", "target": {"vids": ["COPTER-01", "UNKNOWN"]}, "ttl_s": 1,
+               "reason": "test", "verify": {"filter": 'state.mode.mode = "RTL"', "within_s": 5}}
+        goto = {"type": "goto", "params": {"lat": 59.9, "lon": 10.7, "alt": 40},
+                "target": {"all": True}, "confirm": 1000, "ttl_s": 300, "wait": "accepted",
+                "rollout": {"batch": 1, "interval_ms": 60000, "abort_failed_pct": 10,
+                            "abort_min": 5}}
+        keyed = dict(JSON, **{"Idempotency-Key": "once"})
+        self.ask("POST", path, 200, JSON, dict(goto, dry_run=True))
+        first = self.ask("POST", path, 202, keyed, rtl)
+        self.assertTrue(self.ask("POST", path, 202, keyed, rtl).json()["replayed"])
+        self.ask("POST", path, 409, keyed, goto)
+        self.ask("POST", path, 409, JSON, dict(goto, confirm=1))
+        self.ask("POST", path, 422, JSON, dict(rtl, target={"filter": 'vid = "NOBODY"'}))
+        for bad in ({}, [], dict(rtl, colour="red"), dict(rtl, type="velocity"), dict(rtl, ttl_s=301),
+                    dict(rtl, target={"filter": "("}), dict(goto, params={"lat": 1}),
+                    dict(rtl, verify={"filter": ""}), dict(rtl, rollout={"batch": 0})):
+            self.ask("POST", path, 400, JSON, bad)
+        self.ask("POST", path, 413, JSON, dict(rtl, target={"vids": ["x" * 64] * 1000}))
+        self.ask("POST", path, 415, MERGE, rtl)
+        second = self.ask("POST", path, 202, JSON, goto).headers["location"]
+        one = first.headers["location"]
+        described = self.openapi.operation("GET", one + "/stream")["responses"]["200"]["content"][
+            "text/event-stream"]["x-events"]
+        wait_until(lambda: self.hub.json(one)["status"] == "failed", 20, "nobody answers it")
+        events = self.listen(one + "/stream", "command")
+        self.assertEqual({name for name, _, _ in events}, set(described))
+        for name, mark, data in events:
+            self.assertEqual(self.openapi.errors(described[name], data), "", name)
+            self.assertTrue(mark)
+        self.tagged(one)
+        token = self.ask("GET", one + "/vehicles?page_size=1", 200).json()["next_page_token"]
+        self.ask("GET", f"{one}/vehicles?page_size=1&page_token={token}", 200)
+        self.ask("GET", one + "/vehicles?state=timed_out", 200)
+        token = self.ask("GET", path + "?page_size=1", 200).json()["next_page_token"]
+        self.ask("GET", f"{path}?page_size=1&page_token={token}", 200)
+        self.ask("GET", path + "?status=running&type=goto", 200)
+        for bad in ("page_size=x", "page_token=x", "status=odd", f"page_token={token}&type=goto"):
+            self.ask("GET", f"{path}?{bad}", 400)
+        for bad in ("page_size=x", "page_token=x", "state=odd"):
+            self.ask("GET", f"{one}/vehicles?{bad}", 400)
+        retried = self.ask("POST", one + ":retry", 202, keyed | {"Idempotency-Key": "twice"})
+        self.assertEqual(retried.json()["retry_of"], first.json()["id"])
+        self.ask("POST", one + ":retry", 409, keyed, {})
+        self.ask("POST", second + ":retry", 422, JSON, {})
+        for action, ended in (("pause", 409), ("resume", 409), ("cancel", 409)):
+            self.ask("POST", f"{second}:{action}", 200)
+            self.ask("POST", f"{one}:{action}", ended)
+        for action in ("pause", "resume", "cancel", "retry"):
+            self.ask("POST", f"{second}:{action}", 400, JSON, {"colour": "red"})
+            self.ask("POST", f"{second}:{action}", 413, JSON, {"x": "x" * 65536})
+            self.ask("POST", f"{second}:{action}", 415, {"Content-Type": "text/plain"}, "{}")
+            self.ask("POST", f"/v1/commands/none:{action}", 404)
+        for none in ("/v1/commands/none", "/v1/commands/none/vehicles", "/v1/commands/none/stream"):
+            self.ask("GET", none, 404)
 
     def record(self):
         self.stack.wait_archived()

@@ -7,6 +7,7 @@
 #include "hub/position_gate.h"
 #include "hub/record.h"
 #include "hub/routes.h"
+#include "twin/command_life.h"
 #include "twin/twin.h"
 
 #include <setjmp.h>
@@ -335,6 +336,7 @@ static void names_are_those_of_the_tables(void **state)
     enum_is("#/components/schemas/common/$defs/presence", PRESENCE_TABLE(AS_WORD));
     enum_is("#/components/schemas/common/$defs/part", PART_TABLE(AS_WORD));
     enum_is("#/components/schemas/record-data/$defs/reason", REFUSAL_TABLE(AS_WORD));
+    enum_is("#/components/schemas/DeliveryState", DELIVERY_STATE_TABLE(AS_WORD));
     enum_is("#/components/parameters/format/schema", FORMAT_TABLE(AS_THIRD));
 }
 
