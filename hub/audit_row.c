@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+enum { JSONB_VERSION = 1 }; /* a byte before the text of a jsonb in binary */
+
 /* name, size of its binary form (0: any), whether null is allowed */
 #define FIELD_TABLE(X)                                                                             \
     X(SEQ, "seq", 8, false)                                                                        \
@@ -46,15 +48,12 @@ static const struct {
 #undef X
 };
 
-void audit_row_query(struct buf *sql, int64_t from, int64_t to, bool compare)
+void audit_row_query(struct buf *sql, int64_t from, int64_t to)
 {
     buf_adds(sql, "COPY (SELECT ");
     for (size_t i = 0; i < FIELD_DATA; i++)
         buf_addf(sql, "%s, ", table[i].name);
-    /* Byte for byte: 1.0 and 1.00 are one number, but not one text. */
-    buf_adds(sql, compare ? "CASE WHEN data IS NOT NULL THEN "
-                            "record_image_eq(ROW(data), ROW(convert_from(raw, 'UTF8')::jsonb)) END"
-                          : "data IS NOT NULL");
+    buf_adds(sql, "data");
     buf_addf(sql,
              " FROM records WHERE seq > %lld AND seq <= %lld ORDER BY seq) TO STDOUT "
              "(FORMAT binary)",
@@ -158,10 +157,14 @@ const char *audit_row_read(const struct pg_field fields[AUDIT_ROW_FIELDS], struc
     return read_values(fields, record);
 }
 
-enum audit_row_data audit_row_data(const struct pg_field fields[AUDIT_ROW_FIELDS])
+bool audit_row_data(const struct pg_field fields[AUDIT_ROW_FIELDS], struct slice *data)
 {
     const struct pg_field *field = &fields[FIELD_DATA];
-    if (!field->at || field->size != 1)
-        return AUDIT_DATA_NULL;
-    return *field->at ? AUDIT_DATA_SAME : AUDIT_DATA_DIFFERS;
+    *data = (struct slice){NULL, 0};
+    if (!field->at)
+        return true;
+    if (field->size < 1 || *field->at != JSONB_VERSION)
+        return false;
+    *data = (struct slice){field->at + 1, field->size - 1};
+    return true;
 }

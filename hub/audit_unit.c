@@ -1,5 +1,6 @@
 #include "hub/audit_unit.h"
 
+#include "hub/audit_data.h"
 #include "hub/audit_row.h"
 #include "hub/record_hash.h"
 
@@ -26,13 +27,21 @@ struct audit_unit {
     bool have[AUDIT_UNIT_LEVELS][UNIT_TILES_0];
     int64_t doubts[DOUBTS_MAX]; /* rows whose `data` has to be asked about */
     int doubt_count;
+    struct audit_comparer *comparer;
     struct buf scratch;
     struct pg_params params;
 };
 
 struct audit_unit *audit_unit_new(void)
 {
-    return calloc(1, sizeof(struct audit_unit));
+    struct audit_unit *unit = calloc(1, sizeof *unit);
+    if (!unit)
+        return NULL;
+    unit->comparer = audit_comparer_new();
+    if (unit->comparer)
+        return unit;
+    free(unit);
+    return NULL;
 }
 
 void audit_unit_free(struct audit_unit *unit)
@@ -41,6 +50,7 @@ void audit_unit_free(struct audit_unit *unit)
         return;
     buf_done(&unit->scratch);
     pg_params_done(&unit->params);
+    audit_comparer_free(unit->comparer);
     free(unit);
 }
 
@@ -168,8 +178,25 @@ static const char *judge_hashes(const struct audit_unit *unit, const struct reco
                 : "it was changed: what it says does not have the hash that was committed";
 }
 
+static const char *judge_data(struct audit_unit *unit, const struct pg_field *fields,
+                              const struct record *record)
+{
+    static const char differs[] = "its column `data` is not what its column `raw` says";
+    struct slice data;
+    if (!audit_row_data(fields, &data))
+        return differs;
+    bool nul = record_holds_nul(record->data); /* which jsonb refuses */
+    if (nul)
+        return data.at ? differs : NULL;
+    enum audit_sameness same =
+        data.at ? audit_compare(unit->comparer, record->data, data) : AUDIT_UNSURE;
+    if (same == AUDIT_UNSURE)
+        unit->doubts[unit->doubt_count++] = record->seq;
+    return same == AUDIT_DIFFERENT ? differs : NULL;
+}
+
 static enum pg_status check_row(struct audit_unit *unit, const struct pg_field *fields,
-                                bool compare, int64_t *last, struct audit_unit_result *result,
+                                int64_t *last, struct audit_unit_result *result,
                                 struct pg_error *error)
 {
     struct record record;
@@ -191,21 +218,15 @@ static enum pg_status check_row(struct audit_unit *unit, const struct pg_field *
     }
     if (!reason)
         reason = judge_hashes(unit, &record, hash);
-    enum audit_row_data data = audit_row_data(fields);
-    if (!reason && compare && data == AUDIT_DATA_DIFFERS)
-        reason = "its column `data` is not what its column `raw` says";
+    if (!reason)
+        reason = judge_data(unit, fields, &record);
     if (reason)
         find_row(result, &record, reason);
-    /* Whether jsonb refuses it is for the server to say, unless it is plain to see. */
-    bool refused = data == AUDIT_DATA_NULL || (!compare && data == AUDIT_DATA_DIFFERS);
-    bool doubt = refused != record_holds_nul(record.data) || (!compare && !refused);
-    if (!reason && doubt && unit->doubt_count < DOUBTS_MAX)
-        unit->doubts[unit->doubt_count++] = record.seq;
     return PG_OK;
 }
 
-static enum pg_status check_rows(struct audit_unit *unit, bool compare,
-                                 struct audit_unit_result *result, struct pg_error *error)
+static enum pg_status check_rows(struct audit_unit *unit, struct audit_unit_result *result,
+                                 struct pg_error *error)
 {
     struct pg_field fields[AUDIT_ROW_FIELDS];
     int64_t last = unit->base, end = unit->base + unit->count;
@@ -213,12 +234,12 @@ static enum pg_status check_rows(struct audit_unit *unit, bool compare,
     buf_reset(&unit->scratch);
     unit->doubt_count = 0;
     result->rows = 0;
-    audit_row_query(&unit->scratch, last, end, compare);
+    audit_row_query(&unit->scratch, last, end);
     enum pg_status status = pg_copy_begin(unit->pg, buf_cstr(&unit->scratch), error);
     while (status == PG_OK && !over) {
         status = pg_copy_next(unit->pg, fields, AUDIT_ROW_FIELDS, &over, error);
         if (status == PG_OK && !over)
-            status = check_row(unit, fields, compare, &last, result, error);
+            status = check_row(unit, fields, &last, result, error);
     }
     if (status == PG_OK && last < end && end > unit->scope->dropped_to)
         audit_find(&result->bad,
@@ -372,11 +393,7 @@ enum pg_status audit_unit_verify(struct audit_unit *unit, struct pg *pg,
     for (int level = 0; level < AUDIT_UNIT_LEVELS && status == PG_OK; level++)
         status = load_tiles(unit, level, error);
     if (status == PG_OK)
-        status = check_rows(unit, true, result, error);
-    if (status == PG_VALUE) { /* some `raw` is no JSON any more: find it without asking for all */
-        result->bad = (struct audit_finding){.seq = 0};
-        status = check_rows(unit, false, result, error);
-    }
+        status = check_rows(unit, result, error);
     if (status == PG_OK)
         status = check_doubts(unit, result, error);
     for (int level = 0; level < AUDIT_UNIT_LEVELS && status == PG_OK; level++)
