@@ -113,6 +113,24 @@ static enum pg_status check_excess(struct verification *v, struct pg *pg, struct
     return status;
 }
 
+/* Up to where retention went, by its own records: those are in the tree as any other. A note that
+ * is not on record yet will be with the next batch. */
+static enum pg_status load_dropped(struct verification *v, struct pg *pg, struct pg_error *error)
+{
+    static const struct pg_statement newest = {
+        .sql = "SELECT coalesce(max(floor), 1) - 1 FROM (SELECT CASE WHEN data->>'floor_seq' ~ "
+               "'^[0-9]{1,18}$' THEN (data->>'floor_seq')::bigint END AS floor FROM "
+               "(SELECT data FROM records WHERE kind = 'system' AND type = 'retention' UNION ALL "
+               "SELECT data::jsonb FROM record_notes WHERE type = 'retention' AND NOT recorded) "
+               "AS r) AS f"};
+    struct pg_result *rows = NULL;
+    enum pg_status status = pg_run(pg, &newest, NULL, &rows, error);
+    if (status == PG_OK)
+        v->scope.dropped_to = pg_get_int(rows, 0, 0);
+    pg_result_free(rows);
+    return status;
+}
+
 static enum pg_status look(struct verification *v, struct pg *pg, struct pg_error *error)
 {
     static const struct pg_statement head = {
@@ -147,6 +165,8 @@ static enum pg_status look(struct verification *v, struct pg *pg, struct pg_erro
     status = check_excess(v, pg, error);
     if (status == PG_OK)
         status = load_upper(v, pg, error);
+    if (status == PG_OK)
+        status = load_dropped(v, pg, error);
     if (status == PG_OK)
         status = pg_script(pg, "COMMIT", error);
     return status;

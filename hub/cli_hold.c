@@ -173,8 +173,9 @@ int cli_retention(const struct cli_args *args)
         return CLI_FAILED;
     struct pg *pg = open_admin(&config, "retention");
     if (pg) {
-        struct retention retention = {
-            .pg = pg, .days = config.record.retention_days, .now_ns = clock_wall_ns()};
+        struct retention retention = {.pg = pg,
+                                      .keep_s = retention_keep_s(config.record.retention_days),
+                                      .now_ns = clock_wall_ns()};
         if (retention_plan(&retention, &text, &error) == PG_OK)
             exit_code = cli_print(&text);
         else

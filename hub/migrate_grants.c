@@ -26,7 +26,7 @@ static const struct grant reader_grants[] = {
     {"SELECT ON fleet_events, fleet_commands, fleet_vehicle_timeline, fleet_tracks"},
     {"SELECT ON records, digests, log_head, stream_positions"},
     {"SELECT ON tree_tiles, tree_edge, checkpoints, signing_keys"},
-    {"SELECT ON record_partitions, holds, retention_runs"},
+    {"SELECT ON record_partitions, holds, retention_runs, record_notes"},
     {NULL},
 };
 

@@ -83,8 +83,9 @@ static void retain(struct record_keeper *keeper, int64_t writer)
     keeper->retention_ms = clock_mono_ms() + RETENTION_RETRY_MS;
     enum pg_status status = pg_open(&options, &pg, &error);
     if (status == PG_OK) {
-        struct retention retention = {
-            .pg = pg, .days = config->record.retention_days, .now_ns = clock_wall_ns()};
+        struct retention retention = {.pg = pg,
+                                      .keep_s = retention_keep_s(config->record.retention_days),
+                                      .now_ns = clock_wall_ns()};
         status = retention_run(&retention, writer, &outcome, &error);
     }
     pg_close(pg);

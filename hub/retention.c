@@ -6,6 +6,7 @@
 #include <string.h>
 
 enum {
+    DAY_S = 86400,
     NAME_BYTES = 128,
     MARK_BYTES = 64,
     DIGESTS_CHUNK = 200000,
@@ -54,13 +55,13 @@ static enum pg_status stand_read(const struct retention *retention, struct stand
 {
     static const struct pg_statement read = {
         .sql = "SELECT cutoff, hold_mark(), retention_floor(cutoff) FROM (SELECT "
-               "least(clock_timestamp(), $1::timestamptz) - $2::bigint * interval '1 day' "
+               "least(clock_timestamp(), $1::timestamptz) - $2::bigint * interval '1 second' "
                "AS cutoff) AS c"};
     struct pg_params params;
     struct pg_result *rows = NULL;
     pg_params_init(&params);
     pg_add_timestamp_us(&params, retention->now_ns / 1000);
-    pg_add_int8(&params, retention->days);
+    pg_add_int8(&params, retention->keep_s);
     enum pg_status status = pg_run(retention->pg, &read, &params, &rows, error);
     if (status == PG_OK) {
         stand->cutoff_us = pg_get_timestamp_us(rows, 0, 0);
@@ -149,8 +150,9 @@ static void write_data(const struct retention *retention, const struct stand *st
                        part->lower_us == TIMESTAMP_NONE ? TIMESTAMP_NONE : part->lower_us * 1000);
     buf_adds(out, ",\"archived_to\":");
     buf_json_timestamp(out, part->upper_us * 1000);
-    buf_addf(out, ",\"floor_seq\":%lld,\"retention_days\":%d,\"tree\":{\"size\":%lld,\"root\":",
-             (long long)stand->floor_seq, retention->days, (long long)part->last_seq);
+    buf_addf(out, ",\"floor_seq\":%lld,\"retention_days\":%lld,\"tree\":{\"size\":%lld,\"root\":",
+             (long long)stand->floor_seq, (long long)(retention->keep_s / DAY_S),
+             (long long)part->last_seq);
     write_root(retention->pg, part->last_seq, out);
     buf_adds(out, "}}");
 }
@@ -313,7 +315,7 @@ enum pg_status retention_run(const struct retention *retention, int64_t writer,
     struct stand stand;
     bool done = true;
     *outcome = (struct retention_outcome){0};
-    if (retention->days < 1)
+    if (retention->keep_s < 1)
         return PG_OK;
     enum pg_status status = stand_read(retention, &stand, error);
     if (status == PG_OK)
@@ -358,6 +360,7 @@ enum pg_status retention_plan(const struct retention *retention, struct buf *out
         buf_addf(out, ", %lld stay under a hold\n", (long long)part->kept);
     }
     if (status == PG_OK && count == 0)
-        buf_addf(out, "nothing is past %d days that a hold does not keep\n", retention->days);
+        buf_addf(out, "nothing is past %lld days that a hold does not keep\n",
+                 (long long)(retention->keep_s / DAY_S));
     return status;
 }

@@ -21,9 +21,15 @@
 
 struct retention {
     struct pg *pg;
-    int days;
+    int64_t keep_s; /* 0: for ever */
     int64_t now_ns; /* this machine's clock: nothing is old by one clock alone */
 };
+
+/* Of record.retention_days. */
+static inline int64_t retention_keep_s(int days)
+{
+    return (int64_t)days * 86400;
+}
 
 struct retention_outcome {
     int partitions;        /* looked at */

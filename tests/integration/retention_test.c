@@ -1,6 +1,7 @@
 /* Retention and holds: what goes, what stays, what is said about it, and that proofs still work. */
 #include "hub/retention.h"
 
+#include "hub/audit_db.h"
 #include "hub/clock.h"
 #include "hub/record_keeper.h"
 #include "hub/tree_store.h"
@@ -103,7 +104,8 @@ static void history(void)
 
 static struct retention_outcome run_as(int64_t writer)
 {
-    struct retention retention = {.pg = help.pg, .days = DAYS, .now_ns = clock_wall_ns()};
+    struct retention retention = {
+        .pg = help.pg, .keep_s = retention_keep_s(DAYS), .now_ns = clock_wall_ns()};
     struct retention_outcome outcome;
     struct pg_error error = {.text = ""};
     if (retention_run(&retention, writer, &outcome, &error) != PG_OK)
@@ -258,7 +260,8 @@ static void retention_gives_up_where_a_query_is_in_the_way(void **state)
     pg_server_script(reader, "BEGIN");
     assert_int_equal(pg_server_int(reader, "SELECT count(*) FROM records"), 40);
 
-    struct retention retention = {.pg = help.pg, .days = DAYS, .now_ns = clock_wall_ns()};
+    struct retention retention = {
+        .pg = help.pg, .keep_s = retention_keep_s(DAYS), .now_ns = clock_wall_ns()};
     struct retention_outcome outcome;
     struct pg_error error;
     pg_server_script(help.pg, "SET lock_timeout = '200ms'");
@@ -296,8 +299,9 @@ static void retention_by_one_wrong_clock_drops_nothing(void **state)
 {
     (void)state;
     history();
-    struct retention retention = {
-        .pg = help.pg, .days = DAYS, .now_ns = clock_wall_ns() - 200 * (86400 * NS_PER_S)};
+    struct retention retention = {.pg = help.pg,
+                                  .keep_s = retention_keep_s(DAYS),
+                                  .now_ns = clock_wall_ns() - 200 * (86400 * NS_PER_S)};
     struct retention_outcome outcome;
     struct pg_error error;
     int64_t writer = pg_server_int(help.pg, "SELECT writer FROM log_head");
@@ -313,7 +317,8 @@ static void plan_says_what_would_go(void **state)
     (void)state;
     struct buf text = BUF_INIT;
     struct pg_error error;
-    struct retention retention = {.pg = help.pg, .days = DAYS, .now_ns = clock_wall_ns()};
+    struct retention retention = {
+        .pg = help.pg, .keep_s = retention_keep_s(DAYS), .now_ns = clock_wall_ns()};
     history();
     hold("vid", "'V2'");
     assert_int_equal(retention_plan(&retention, &text, &error), PG_OK);
@@ -359,6 +364,72 @@ static void what_stays_is_proved_after_what_went(void **state)
     }
 }
 
+/* The partition that is written to ends now; what is there keeps every column, and so its hash. */
+static void cut(void)
+{
+    pg_server_script(
+        help.pg, "DO $$ DECLARE p record_partitions; now timestamptz; BEGIN "
+                 "SELECT * INTO STRICT p FROM record_partitions WHERE upper > now() ORDER BY upper "
+                 "LIMIT 1; LOCK TABLE log_head; SELECT archived + interval '1 us' INTO now "
+                 "FROM log_head; "
+                 "EXECUTE format('ALTER TABLE records DETACH PARTITION %I', p.name); "
+                 "EXECUTE format('ALTER TABLE %I RENAME TO records_cut', p.name); "
+                 "EXECUTE format('ALTER TABLE records ATTACH PARTITION records_cut FOR VALUES FROM "
+                 "(MINVALUE) TO (%L)', now); "
+                 "UPDATE record_partitions SET name = 'records_cut', upper = now "
+                 "WHERE name = p.name; PERFORM record_partition_make(now, p.upper); END $$");
+}
+
+static struct audit_report verify(void)
+{
+    static const struct audit_keys no_keys;
+    struct audit_request request = {.dsn = help.postgres.dsn, .keys = &no_keys};
+    struct audit_report report;
+    audit_db_verify(&request, &report);
+    return report;
+}
+
+/* What retention took is not missing; what somebody else took is. */
+static void verification_tells_retention_from_deletion(void **state)
+{
+    (void)state;
+    enum { GONE = 50, STAYING = 60 };
+    record_help_start();
+    events("V1", 1, GONE, 0);
+    wait_count("true", GONE);
+    cut();
+    events("V1", GONE + 1, STAYING, 0);
+    wait_count("true", GONE + STAYING);
+    struct retention retention = {.pg = help.pg, .keep_s = 1, .now_ns = clock_wall_ns()};
+    struct retention_outcome outcome = {0};
+    struct pg_error error;
+    int64_t writer = pg_server_int(help.pg, "SELECT writer FROM log_head");
+    int64_t until_ms = clock_mono_ms() + HELP_ARCHIVE_WAIT_MS;
+    while (outcome.dropped == 0) {
+        assert_true(clock_mono_ms() < until_ms);
+        retention.now_ns = clock_wall_ns();
+        if (retention_run(&retention, writer, &outcome, &error) != PG_OK)
+            fail_msg("%s", error.text);
+    }
+    assert_int_equal(outcome.dropped, GONE);
+    wait_count("type = 'retention'", 1);
+    record_help_stop();
+
+    struct audit_report report = verify();
+    if (report.verdict != AUDIT_GOOD)
+        fail_msg("%lld: %s %s", (long long)report.bad.seq, report.bad.reason, report.error);
+    assert_int_equal(report.rows, STAYING + 1);
+    assert_int_equal(report.records, GONE + STAYING + 1);
+
+    pg_server_script(help.pg, "DELETE FROM records WHERE seq = 51");
+    report = verify();
+    assert_int_equal(report.verdict, AUDIT_BAD);
+    assert_int_equal(report.bad.seq, GONE + 1);
+    /* Somebody who says that it was retention, where the hub did not. */
+    pg_server_script(help.pg, "UPDATE retention_runs SET last_seq = 100");
+    assert_int_equal(verify().verdict, AUDIT_BAD);
+}
+
 /* ---- the keeper ---- */
 
 static void keeper_of_the_writer_looks_after_retention(void **state)
@@ -392,6 +463,7 @@ int main(int argc, char **argv)
         TEST(retention_by_one_wrong_clock_drops_nothing),
         TEST(plan_says_what_would_go),
         TEST(what_stays_is_proved_after_what_went),
+        TEST(verification_tells_retention_from_deletion),
         TEST(keeper_of_the_writer_looks_after_retention),
     };
     return cmocka_run_group_tests(tests, record_help_servers, record_help_servers_done);
