@@ -58,11 +58,15 @@ class Subscription:
 
 
 class NatsClient:
-    def __init__(self, port, host="127.0.0.1", name="test"):
+    def __init__(self, port, host="127.0.0.1", name="test", user=None, password=None, tls=None,
+                 inbox="_INBOX"):
         self.socket = socket.create_connection((host, port), timeout=scaled(5))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.input = self.socket.makefile("rb", READ_BYTES)
+        self.input = self.socket.makefile("rb", READ_BYTES if not tls else 0)
         self.info = json.loads(self.input.readline().split(b" ", 1)[1])
+        if tls:  # the greeting comes before it
+            self.socket = tls.wrap_socket(self.socket, server_hostname=host)
+            self.input = self.socket.makefile("rb", READ_BYTES)
         self.write_lock = threading.Lock()
         self.subscriptions, self.waiting = {}, {}
         self.next_sid = 0
@@ -71,6 +75,8 @@ class NatsClient:
         self.closed = False
         options = {"verbose": False, "pedantic": False, "headers": True, "no_responders": True,
                    "lang": "python-test", "version": "1", "protocol": 1, "name": name}
+        if user:
+            options.update({"user": user, "pass": password})
         self._write(b"CONNECT " + json.dumps(options).encode() + b"\r\nPING\r\n")
         line = self.input.readline()
         if not line.startswith(b"PONG"):
@@ -78,7 +84,7 @@ class NatsClient:
         self.socket.settimeout(None)
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
-        self.inbox = f"_INBOX.{random.getrandbits(64):016x}"
+        self.inbox = f"{inbox}.{random.getrandbits(64):016x}"
         self._subscribe(self.inbox + ".*", None)
 
     def close(self):
