@@ -55,6 +55,8 @@
       "Messages already on record")                                                                \
     X(TRACKS_SKIPPED, "tracks_skipped_total", COUNTER, NONE, NONE,                                 \
       "Track records left out: TWIN_RECORD did not take them in time")                             \
+    X(MESSAGE_IDS_REUSED, "message_ids_reused_total", COUNTER, STREAM, NONE,                       \
+      "Messages under the Nats-Msg-Id of another one, each with a record of its own")              \
     X(PURGED, "purged_messages_total", COUNTER, STREAM, NONE,                                      \
       "Archived messages purged from a stream near its limit")                                     \
     X(BATCHES, "record_batches_total", COUNTER, RESULT, NONE, "Archive transactions, by outcome")  \

@@ -2,6 +2,7 @@
 
 #include "hub/clock.h"
 #include "hub/log.h"
+#include "hub/record_reuse.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -21,7 +22,8 @@ bool record_streams_init(struct record_stream streams[RECORD_STREAMS])
     for (int i = 0; i < RECORD_STREAMS; i++) {
         streams[i] = table[i];
         streams[i].throttle = record_throttle_new();
-        made &= streams[i].throttle != NULL;
+        streams[i].reuse = streams[i].own ? NULL : record_reuse_new();
+        made &= streams[i].throttle != NULL && (streams[i].own || streams[i].reuse);
     }
     if (!made)
         record_streams_done(streams);
@@ -33,8 +35,10 @@ void record_streams_done(struct record_stream streams[RECORD_STREAMS])
     for (int i = 0; i < RECORD_STREAMS; i++) {
         bus_consumer_close(streams[i].consumer);
         record_throttle_free(streams[i].throttle);
+        record_reuse_free(streams[i].reuse);
         streams[i].consumer = NULL;
         streams[i].throttle = NULL;
+        streams[i].reuse = NULL;
     }
 }
 
@@ -285,6 +289,18 @@ bool record_stream_minute(struct record_stream *stream, int64_t now_ns, struct r
     return done;
 }
 
+/* Another message came under this one's Nats-Msg-Id. False: no memory. */
+static bool flag_reuse(struct record_stream *stream, const struct record *made,
+                       const struct bus_msg *msg, struct record_batch *batch)
+{
+    struct record flag;
+    const char *msg_id = stream->reuse ? bus_msg_header(msg, "Nats-Msg-Id") : NULL;
+    if (!msg_id || !record_reuse_look(stream->reuse, made, msg_id, &flag))
+        return true;
+    metrics_inc(METRIC_MESSAGE_IDS_REUSED, stream->label);
+    return record_batch_add(batch, &flag, 0);
+}
+
 bool record_stream_take(struct record_stream *stream, struct record_maker *maker,
                         const struct bus_msg *msg, struct record_batch *batch)
 {
@@ -303,6 +319,8 @@ bool record_stream_take(struct record_stream *stream, struct record_maker *maker
         !record_throttle_admit(stream->throttle, made.record.vid, made.refusal, msg, &admitted))
         return false;
     if (admitted && !record_batch_add(batch, &made.record, made.day))
+        return false;
+    if (made.refusal == REFUSAL_NONE && !flag_reuse(stream, &made.record, msg, batch))
         return false;
     stream->read.seq = msg->stream_seq;
     stream->read.received_ns = msg->received_ns;

@@ -27,6 +27,7 @@ struct record_stream {
     struct record_position read, committed;
     bool moved; /* `read` is not `committed` */
     struct record_throttle *throttle;
+    struct record_reuse *reuse; /* of message ids; NULL for the hub's own */
     bool complained; /* that it cannot be opened */
 };
 

@@ -163,6 +163,58 @@ static void record_of_the_hub_is_one_however_many_publish_it(void **state)
                 "1|presence|V1|hub|TWIN_RECORD|1");
 }
 
+static void store_as(const char *msg_id, const char *vid, int n)
+{
+    char subject[64], payload[128];
+    snprintf(subject, sizeof subject, "fleet.t.veh.%s.evt.x", vid);
+    struct bus_store what = {.subject = subject,
+                             .data = payload,
+                             .msg_id = msg_id,
+                             .expected_last_of_subject = BUS_ANY_SEQ};
+    struct bus_error error;
+    uint64_t seq, last = help_info(help.bus, "TWIN_EVENTS").last_seq;
+    what.size = (size_t)snprintf(payload, sizeof payload,
+                                 "{\"timestamp\":\"2026-01-01T00:00:00Z\",\"data\":{\"n\":%d}}", n);
+    int64_t until_ms = clock_mono_ms() + HELP_ARCHIVE_WAIT_MS;
+    do { /* until the stream's window is over, and it takes the id again */
+        assert_true(clock_mono_ms() < until_ms);
+        assert_int_equal(bus_store(help.bus, &what, 10000, &seq, &error), BUS_OK);
+    } while (seq <= last);
+}
+
+/* As short a window as the server has. */
+static void shorten_window(void)
+{
+    help_api(help.bus, "STREAM.UPDATE.TWIN_EVENTS",
+             "{\"name\":\"TWIN_EVENTS\",\"subjects\":[\"fleet.t.veh.*.evt.>\"],"
+             "\"storage\":\"file\",\"retention\":\"limits\",\"num_replicas\":1,"
+             "\"duplicate_window\":100000000}");
+}
+
+static void record_of_another_message_under_the_same_id_is_flagged(void **state)
+{
+    (void)state;
+    record_help_start();
+    shorten_window();
+    store_as("m1", "V1", 1);
+    store_as("m2", "V2", 1); /* another vehicle's ids are its own */
+    store_as("m1", "V1", 2);
+    store_as("m2", "V3", 2);
+    store_as("m1", "V1", 1); /* the same again is the same */
+    store_as("m1", "V1", 2);
+    store_as("m3", "V1", 3);
+    record_help_wait("SELECT seq FROM stream_positions WHERE stream = 'TWIN_EVENTS'", 7);
+    assert_text("SELECT string_agg(vid || (data->>'n'), ' ' ORDER BY vid, data->>'n') FROM records "
+                "WHERE kind = 'event'",
+                "V11 V12 V13 V21 V32");
+    assert_text("SELECT string_agg(concat_ws('|', s.vid, s.data->>'message_id', a.data->>'n', "
+                "b.data->>'n'), ' ') FROM records s JOIN records a ON a.id = "
+                "(s.data->>'first')::uuid JOIN records b ON b.id = (s.data->>'second')::uuid "
+                "WHERE s.kind = 'system' AND s.type = 'message_id_reused'",
+                "V1|m1|1|2");
+    record_help_check_log();
+}
+
 /* The hash in the row is that of the row read back. */
 static void record_hash_is_that_of_what_a_reader_sees(void **state)
 {
@@ -447,6 +499,7 @@ int main(int argc, char **argv)
         TEST(record_refuses_each_bad_message_once),
         TEST(record_with_nul_or_monstrous_number_is_archived),
         TEST(record_of_the_hub_is_one_however_many_publish_it),
+        TEST(record_of_another_message_under_the_same_id_is_flagged),
         TEST(record_hash_is_that_of_what_a_reader_sees),
         TEST(record_counts_refusals_beyond_the_limit_across_a_restart),
         TEST(record_of_a_stream_made_anew_goes_on),
