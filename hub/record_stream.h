@@ -28,7 +28,7 @@ struct record_stream {
     bool moved; /* `read` is not `committed` */
     struct record_throttle *throttle;
     struct record_reuse *reuse; /* of message ids; NULL for the hub's own */
-    bool complained; /* that it cannot be opened */
+    bool complained;            /* that it cannot be opened */
 };
 
 /* The three of them. False: no memory. */
