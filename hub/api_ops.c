@@ -140,6 +140,8 @@ void api_metrics(const struct http_request *request, struct http_reply *reply)
     collect_vehicles(app);
     collect_lag(app);
     metrics_set(METRIC_CONNECTED, PEER_NATS, bus_connected(app->bus));
+    metrics_set(METRIC_FOLD_PAUSE, 0,
+                (double)store_longest_pause_ns(app->store) / (double)NS_PER_S);
     reply->content_type = "text/plain; version=0.0.4; charset=utf-8";
     metrics_render(&reply->body);
 }

@@ -23,6 +23,13 @@ static inline int64_t clock_mono_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+static inline int64_t clock_mono_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
 /* A pause within a loop that looks at its stop flag; not a way to wait for something to be true. */
 static inline void clock_pause_ms(int ms)
 {

@@ -1,5 +1,7 @@
 #include "hub/epoch.h"
 
+#include "hub/clock.h"
+
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -28,6 +30,7 @@ struct epoch {
     struct retired *retired;
     size_t first, count, capacity;
     size_t since_reclaim;
+    _Atomic int64_t longest_step_ns;
 };
 
 struct epoch *epoch_new(void)
@@ -112,6 +115,35 @@ void epoch_retire(struct epoch *epoch, const void *block)
     epoch_retire_by(epoch, (void *)(uintptr_t)block, free);
 }
 
+/* Frees what nobody can be reading any more, `max` blocks at most. */
+static void reclaim(struct epoch *epoch, size_t max)
+{
+    uint64_t oldest = UINT64_MAX;
+    epoch->since_reclaim = 0;
+    for (size_t i = 0; i < EPOCH_READERS_MAX; i++) {
+        uint64_t inside = atomic_load(&epoch->places[i].inside);
+        if (inside != 0 && inside < oldest)
+            oldest = inside;
+    }
+    for (size_t i = 0; i < max && epoch->count > 0 && epoch->retired[epoch->first].epoch < oldest;
+         i++) {
+        release(&epoch->retired[epoch->first]);
+        epoch->first++;
+        epoch->count--;
+    }
+    if (epoch->count == 0)
+        epoch->first = 0;
+}
+
+static void reclaim_step(struct epoch *epoch)
+{
+    int64_t began_ns = clock_mono_ns();
+    reclaim(epoch, EPOCH_STEP_MAX);
+    int64_t took_ns = clock_mono_ns() - began_ns;
+    if (took_ns > atomic_load_explicit(&epoch->longest_step_ns, memory_order_relaxed))
+        atomic_store_explicit(&epoch->longest_step_ns, took_ns, memory_order_relaxed);
+}
+
 void epoch_retire_by(struct epoch *epoch, void *block, void (*release_block)(void *block))
 {
     if (!block)
@@ -125,27 +157,18 @@ void epoch_retire_by(struct epoch *epoch, void *block, void (*release_block)(voi
     epoch->retired[epoch->first + epoch->count++] =
         (struct retired){block, release_block, atomic_fetch_add(&epoch->now, 1)};
     if (++epoch->since_reclaim >= RECLAIM_EVERY)
-        epoch_reclaim(epoch);
+        reclaim_step(epoch);
 }
 
 void epoch_reclaim(struct epoch *epoch)
 {
-    uint64_t oldest = UINT64_MAX;
-    epoch->since_reclaim = 0;
-    for (size_t i = 0; i < EPOCH_READERS_MAX; i++) {
-        uint64_t inside = atomic_load(&epoch->places[i].inside);
-        if (inside != 0 && inside < oldest)
-            oldest = inside;
-    }
-    while (epoch->count > 0 && epoch->retired[epoch->first].epoch < oldest) {
-        release(&epoch->retired[epoch->first]);
-        epoch->first++;
-        epoch->count--;
-    }
-    if (epoch->count == 0)
-        epoch->first = 0;
+    reclaim(epoch, SIZE_MAX);
 }
 
+int64_t epoch_longest_step_ns(const struct epoch *epoch)
+{
+    return atomic_load_explicit(&epoch->longest_step_ns, memory_order_relaxed);
+}
 size_t epoch_retired(const struct epoch *epoch)
 {
     return epoch->count;

@@ -32,8 +32,12 @@ void epoch_leave(struct epoch *epoch, size_t place);
 void epoch_retire(struct epoch *epoch, const void *block);
 /* The same for what free() alone does not free. */
 void epoch_retire_by(struct epoch *epoch, void *block, void (*release)(void *block));
-/* Frees what can be freed; epoch_retire does so by itself now and then. */
+/* Frees what can be freed. epoch_retire does so by itself now and then, and so that no call takes
+ * long: EPOCH_STEP_MAX blocks at most, when a reader that stayed leaves much behind. */
+enum { EPOCH_STEP_MAX = 1024 };
 void epoch_reclaim(struct epoch *epoch);
+/* How long the longest of these steps took. */
+int64_t epoch_longest_step_ns(const struct epoch *epoch);
 size_t epoch_retired(const struct epoch *epoch);
 
 #endif

@@ -17,8 +17,8 @@
 
 #define PREFIX "fleethub_"
 
-enum metric_type { COUNTER, GAUGE, TOTAL, HISTOGRAM };
-static const char *const type_names[] = {"counter", "gauge", "counter", "histogram"};
+enum metric_type { COUNTER, GAUGE, TOTAL, HISTOGRAM, FINE_HISTOGRAM };
+static const char *const type_names[] = {"counter", "gauge", "counter", "histogram", "histogram"};
 
 enum label {
 #define X(id, name) LABEL_##id,
@@ -186,13 +186,13 @@ static atomic_bool touched[METRIC_COUNT][CELLS_SMALL];
 static _Atomic uint64_t request_cells[ROUTE_LABELS][STATUS_LABELS];
 
 /* A histogram's cells: a count for each bucket, the one without a bound, and the sum's double. */
-static const double bucket_bounds[] = {
 #define X(bound) bound,
-    METRICS_BUCKET_TABLE(X)
+static const double coarse_bounds[] = {METRICS_BUCKET_TABLE(X)};
+static const double fine_bounds[] = {METRICS_FINE_BUCKET_TABLE(X)};
 #undef X
-};
+_Static_assert(sizeof coarse_bounds == sizeof fine_bounds, "all histograms have as many buckets");
 enum {
-    BUCKETS = sizeof bucket_bounds / sizeof *bucket_bounds,
+    BUCKETS = sizeof coarse_bounds / sizeof *coarse_bounds,
     CELL_REST = BUCKETS,
     CELL_SUM,
     HISTOGRAM_CELLS,
@@ -203,6 +203,11 @@ static struct {
     const char *name, *value;
 } build_labels[METRICS_MAX_BUILD_LABELS] = {{"version", FLEETHUB_VERSION}};
 static size_t build_label_count = 1;
+
+static const double *bounds_of(enum metric metric)
+{
+    return kinds[metric].type == FINE_HISTOGRAM ? fine_bounds : coarse_bounds;
+}
 
 static size_t clamped(size_t index, size_t count)
 {
@@ -267,8 +272,9 @@ void metrics_move(enum metric metric, size_t label, double by)
 
 void metrics_observe(enum metric metric, double value)
 {
+    const double *bounds = bounds_of(metric);
     size_t bucket = 0;
-    while (bucket < BUCKETS && value > bucket_bounds[bucket])
+    while (bucket < BUCKETS && value > bounds[bucket])
         bucket++;
     atomic_fetch_add_explicit(&cells[metric][bucket], 1, memory_order_relaxed);
     cell_move(&cells[metric][CELL_SUM], value);
@@ -429,7 +435,8 @@ static void write_histogram(struct buf *out, enum metric metric)
     for (int i = 0; i <= CELL_REST; i++) {
         count += atomic_load_explicit(&cells[metric][i], memory_order_relaxed);
         if (i < BUCKETS)
-            buf_addf(out, "%s_bucket{le=\"%.15g\"} %" PRIu64 "\n", name, bucket_bounds[i], count);
+            buf_addf(out, "%s_bucket{le=\"%.15g\"} %" PRIu64 "\n", name, bounds_of(metric)[i],
+                     count);
         else
             buf_addf(out, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n", name, count);
     }
@@ -445,7 +452,7 @@ void metrics_render(struct buf *out)
         const struct metric_kind *kind = &kinds[i];
         buf_addf(out, "# HELP %s %s.\n# TYPE %s %s\n", kind->name, kind->help, kind->name,
                  type_names[kind->type]);
-        if (kind->type == HISTOGRAM) {
+        if (kind->type == HISTOGRAM || kind->type == FINE_HISTOGRAM) {
             write_histogram(out, (enum metric)i);
             continue;
         }

@@ -40,8 +40,8 @@
     X(STATUS, "status")
 
 /* id, name without the prefix, type, its one or two label lists, help.
- * COUNTER counts up by metrics_add; GAUGE and TOTAL (a counter kept elsewhere) are set; HISTOGRAM,
- * which has no labels, takes values by metrics_observe. */
+ * COUNTER counts up by metrics_add; GAUGE and TOTAL (a counter kept elsewhere) are set; HISTOGRAM
+ * and FINE_HISTOGRAM, which have no labels, take values by metrics_observe. */
 #define METRIC_TABLE(X)                                                                            \
     X(MESSAGES, "messages_total", COUNTER, STREAM, OUTCOME, "Messages judged, by outcome")         \
     X(REJECTED, "rejected_total", COUNTER, REASON, NONE, "Messages refused, by reason")            \
@@ -72,6 +72,10 @@
     X(CONNECTED, "connected", GAUGE, PEER, NONE, "1 while connected")                              \
     X(DELTA_CONVERGENCE, "delta_convergence_seconds", HISTOGRAM, NONE, NONE,                       \
       "How long reported took to match desired")                                                   \
+    X(FOLD_WAIT, "fold_wait_seconds", FINE_HISTOGRAM, NONE, NONE,                                  \
+      "Waits of the fold for the lock on the twins")                                               \
+    X(FOLD_PAUSE, "fold_longest_pause_seconds", GAUGE, NONE, NONE,                                 \
+      "Longest wait of the fold for the twins, or longest freeing of what it replaced")            \
     X(CHECKPOINTS, "twin_checkpoints_total", COUNTER, RESULT, NONE, "Writings of TWIN_LAST")       \
     X(HTTP_REQUESTS, "http_requests_total", COUNTER, ROUTE, STATUS, "Requests answered")           \
     X(HTTP_OPEN, "http_connections", GAUGE, NONE, NONE, "Open HTTP connections")                   \
@@ -177,10 +181,16 @@ static inline void metrics_inc(enum metric metric, size_t label)
 {
     metrics_add(metric, label, 0, 1);
 }
-/* The upper bounds of every histogram's buckets; one without a bound follows. */
+/* The upper bounds of every HISTOGRAM's buckets, and of every FINE_HISTOGRAM's, as many; one
+ * without a bound follows. */
 #define METRICS_BUCKET_TABLE(X)                                                                    \
     X(0.1) X(0.5) X(1) X(2) X(5) X(10) X(30) X(60) X(300) X(900) X(3600) X(21600) X(86400)
-/* One value of a HISTOGRAM; at least 0. */
+#define METRICS_FINE_BUCKET_TABLE(X)                                                               \
+    X(0.00001)                                                                                     \
+    X(0.00002)                                                                                     \
+    X(0.00005) X(0.0001) X(0.0002) X(0.0005) X(0.001) X(0.002) X(0.005) X(0.01) X(0.02) X(0.1)     \
+        X(1)
+/* One value of a histogram; at least 0. */
 void metrics_observe(enum metric metric, double value);
 /* For a GAUGE or TOTAL. */
 void metrics_set(enum metric metric, size_t label, double value);

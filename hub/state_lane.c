@@ -160,7 +160,7 @@ static enum refusal apply(struct feed *feed, const struct envelope *envelope,
     enum outcome outcome;
     const struct state *replaced;
 
-    store_lock(lane->store);
+    store_lock_fold(lane->store);
     struct vehicle *vehicle = open ? store_vehicle(lane->store, vid.at, vid.size)
                                    : store_lookup(lane->store, vid.at, vid.size);
     struct twin *old = vehicle ? store_current(vehicle) : NULL;

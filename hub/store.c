@@ -1,8 +1,10 @@
 #include "hub/store.h"
 
+#include "hub/clock.h"
 #include "hub/epoch.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,6 +13,7 @@ enum {
     CHUNK_VEHICLES = 1024,
     CHUNKS_MAX = 4096, /* four million vehicles */
     FIRST_BUCKETS = 1024,
+    YIELDS_MAX = 1000, /* of a lane to the fold; it goes on then, whatever keeps the fold */
 };
 
 /* An open-addressed table of vehicles by id. It only grows; a larger one replaces it. */
@@ -40,6 +43,8 @@ struct store {
     _Atomic(struct chunk *) chunks[CHUNKS_MAX];
     _Atomic uint32_t count;
     pthread_mutex_t lock;
+    _Atomic int folds_waiting;
+    _Atomic int64_t longest_wait_ns;
     _Atomic uint64_t changes;
     _Atomic uint32_t log[STORE_LOG]; /* the vehicle of put n at n % STORE_LOG */
     struct published positions[STREAM_LABELS], forks[STREAM_LABELS], bases[STREAM_LABELS];
@@ -331,9 +336,35 @@ void store_bell_arm(struct store *store, enum store_bell bell)
 
 /* ---- writing ---- */
 
+/* A lane that goes over the fleet unlocks and locks again at once, and would have the lock back
+ * before a waiting thread has woken up: all but the fold let the fold go first. */
 void store_lock(struct store *store)
 {
+    for (int i = 0; i < YIELDS_MAX && atomic_load(&store->folds_waiting) > 0; i++)
+        sched_yield();
     pthread_mutex_lock(&store->lock);
+}
+
+/* The clock is read only where there is something to measure. */
+void store_lock_fold(struct store *store)
+{
+    if (pthread_mutex_trylock(&store->lock) == 0)
+        return;
+    int64_t began_ns = clock_mono_ns();
+    atomic_fetch_add(&store->folds_waiting, 1);
+    pthread_mutex_lock(&store->lock);
+    atomic_fetch_sub(&store->folds_waiting, 1);
+    int64_t waited_ns = clock_mono_ns() - began_ns;
+    metrics_observe(METRIC_FOLD_WAIT, (double)waited_ns / (double)NS_PER_S);
+    if (waited_ns > atomic_load_explicit(&store->longest_wait_ns, memory_order_relaxed))
+        atomic_store_explicit(&store->longest_wait_ns, waited_ns, memory_order_relaxed);
+}
+
+int64_t store_longest_pause_ns(const struct store *store)
+{
+    int64_t wait_ns = atomic_load_explicit(&store->longest_wait_ns, memory_order_relaxed);
+    int64_t step_ns = epoch_longest_step_ns(store->epoch);
+    return wait_ns > step_ns ? wait_ns : step_ns;
 }
 
 void store_unlock(struct store *store)

@@ -111,9 +111,15 @@ enum store_bell { BELL_CHANGE, BELL_POSITION, BELLS };
 void store_bell_set(struct store *store, enum store_bell bell, int event_fd);
 void store_bell_arm(struct store *store, enum store_bell bell);
 
+/* What made the fold pause longest: a wait for the lock, or one step of freeing what was replaced.
+ * A query takes no lock; what it holds on to by reading long is freed later, a step at a time. */
+int64_t store_longest_pause_ns(const struct store *store);
+
 /* ---- writing, with the lock held ---- */
 
 void store_lock(struct store *store);
+/* The same for the fold, which others let go first: how long it waits all the same is measured. */
+void store_lock_fold(struct store *store);
 void store_unlock(struct store *store);
 /* The vehicle, made if it is new (then with an empty twin). NULL when there is no memory. */
 struct vehicle *store_vehicle(struct store *store, const char *vid, size_t vid_size);

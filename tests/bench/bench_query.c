@@ -11,12 +11,18 @@
  * to one vehicle lies apart in memory, as it does in a hub that has run for a while. Rounds of all
  * measurements are interleaved; medians are told, one JSON object a line. A ratio is the query's
  * time to the pass's, `limit` the most that it may be.
+ *
+ * Last, all of these run one after the other while another thread folds as fast as it can: the
+ * longest that one message of it takes, in processor time, so that only its own steps count and not
+ * who else the machine lets run; the most that it may be is a millisecond.
  */
 #include "hub/formats.h"
 #include "hub/query_fields.h"
 #include "hub/query_page.h"
 #include "hub/query_stats.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +35,8 @@ enum {
     PAGE = 100,
     TEXT_BYTES = 512,
     RATIO_MAX = 5,
+    FOLD_ROUNDS = 5, /* with queries and without, in turn */
+    FOLD_ALONE_MS = 500,
 };
 
 static const int64_t now_ns = INT64_C(1768473000) * NS_PER_S;
@@ -332,6 +340,71 @@ static uint64_t run(struct store *store, int which)
     return 0;
 }
 
+/* ---- folding meanwhile ---- */
+
+struct folding {
+    struct store *store;
+    _Atomic bool stop;
+    uint64_t messages;
+    double longest_ms;
+};
+
+static void *fold_on(void *closure)
+{
+    struct folding *folding = closure;
+    struct doc_parser *parser = doc_parser_new();
+    if (!parser)
+        die("folding", "out of memory");
+    uint32_t count = store_count(folding->store);
+    while (!atomic_load(&folding->stop)) {
+        struct vehicle *vehicle = store_vehicle_at(folding->store, (uint32_t)uniform(0, count));
+        int type = (int)uniform(0, TYPES);
+        double from_ms = now_ms();
+        store_lock_fold(folding->store);
+        fold(folding->store, parser, vehicle, type);
+        store_unlock(folding->store);
+        double took_ms = now_ms() - from_ms;
+        folding->longest_ms = took_ms > folding->longest_ms ? took_ms : folding->longest_ms;
+        folding->messages++;
+    }
+    doc_parser_free(parser);
+    return NULL;
+}
+
+/* The longest pause of a fold beside `queries` of the measurements; 0: it folds alone for a while.
+ */
+static double pause_beside(struct store *store, int queries, uint64_t *messages)
+{
+    struct folding folding = {.store = store};
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, fold_on, &folding) != 0)
+        die("folding", "no thread");
+    for (int i = 1; i < queries; i++) /* the pass is no query, and reads what the fold may free */
+        run(store, i);
+    if (queries == 0)
+        nanosleep(&(struct timespec){.tv_nsec = FOLD_ALONE_MS * 1000000L}, NULL);
+    atomic_store(&folding.stop, true);
+    pthread_join(thread, NULL);
+    *messages += folding.messages;
+    return folding.longest_ms;
+}
+
+static void show_pauses(struct store *store, int queries)
+{
+    double beside_ms = 0, alone_ms = 0;
+    uint64_t beside = 0, alone = 0;
+    for (int round = 0; round < FOLD_ROUNDS; round++) {
+        double longest_ms = pause_beside(store, queries, &beside);
+        beside_ms = longest_ms > beside_ms ? longest_ms : beside_ms;
+        longest_ms = pause_beside(store, 0, &alone);
+        alone_ms = longest_ms > alone_ms ? longest_ms : alone_ms;
+    }
+    printf("{\"name\": \"query: longest pause of the fold beside all of these\", \"value\": %.3f, "
+           "\"unit\": \"ms\", \"limit\": 1.000, \"messages\": %llu, \"alone\": %.3f, "
+           "\"messages_alone\": %llu}\n",
+           beside_ms, (unsigned long long)beside, alone_ms, (unsigned long long)alone);
+}
+
 static int by_time(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
@@ -377,6 +450,8 @@ int main(int argc, char **argv)
         printf("\"ratio\": %.2f, \"vehicles\": %d, \"found\": %llu}\n", time_ms / limit, vehicles,
                (unsigned long long)measured[i].found);
     }
+    if (argc <= 2)
+        show_pauses(store, COUNT);
     store_free(store);
     return 0;
 }

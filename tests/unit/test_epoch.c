@@ -142,6 +142,25 @@ static void epoch_reclaims_by_itself_now_and_then(void **state)
 }
 
 /* Readers come and go, one of them always inside: the queue moves on within bounded room. */
+/* What a long reading leaves behind is freed while others write, and none of them pays for all. */
+static void epoch_frees_what_a_long_reader_left_step_by_step(void **state)
+{
+    (void)state;
+    size_t place = epoch_enter(epoch);
+    for (int i = 0; i < 10 * EPOCH_STEP_MAX; i++)
+        epoch_retire(epoch, block_of(1));
+    epoch_leave(epoch, place);
+    size_t before = epoch_retired(epoch), writes = 0;
+    assert_true(before >= 10 * EPOCH_STEP_MAX);
+    while (epoch_retired(epoch) > RETIRED_IDLE_MAX) {
+        epoch_retire(epoch, block_of(1));
+        assert_true(epoch_retired(epoch) + EPOCH_STEP_MAX >= before);
+        before = epoch_retired(epoch);
+        assert_true(++writes < 10 * EPOCH_STEP_MAX); /* it frees faster than they write */
+    }
+    assert_true(epoch_longest_step_ns(epoch) > 0);
+}
+
 static void epoch_queue_moves_on_behind_overlapping_readers(void **state)
 {
     (void)state;
@@ -326,6 +345,7 @@ int main(void)
         TEST(epoch_frees_what_went_before_the_oldest_reader),
         TEST(epoch_readers_may_leave_in_any_order),
         TEST(epoch_reclaims_by_itself_now_and_then),
+        TEST(epoch_frees_what_a_long_reader_left_step_by_step),
         TEST(epoch_queue_moves_on_behind_overlapping_readers),
         cmocka_unit_test(epoch_free_takes_what_was_still_waiting),
         cmocka_unit_test(epoch_without_memory_is_none),

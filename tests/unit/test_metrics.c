@@ -274,6 +274,20 @@ static void histogram_counts_each_value_in_every_bucket_that_holds_it(void **sta
     assert_true(renders(end));
 }
 
+static void fine_histogram_tells_microseconds_apart(void **state)
+{
+    (void)state;
+    metrics_observe(METRIC_FOLD_WAIT, 0.000004);
+    metrics_observe(METRIC_FOLD_WAIT, 0.0007);
+    metrics_observe(METRIC_FOLD_WAIT, 3);
+    assert_true(renders("# TYPE fleethub_fold_wait_seconds histogram\n"
+                        "fleethub_fold_wait_seconds_bucket{le=\"1e-05\"} 1\n"));
+    assert_true(renders("fleethub_fold_wait_seconds_bucket{le=\"0.0005\"} 1\n"
+                        "fleethub_fold_wait_seconds_bucket{le=\"0.001\"} 2\n"));
+    assert_true(renders("fleethub_fold_wait_seconds_bucket{le=\"1\"} 2\n"
+                        "fleethub_fold_wait_seconds_bucket{le=\"+Inf\"} 3\n"));
+}
+
 static void text_names_no_series_twice(void **state)
 {
     (void)state;
@@ -328,6 +342,7 @@ int main(void)
         cmocka_unit_test(build_info_carries_its_labels),
         cmocka_unit_test(counting_by_several_threads_loses_nothing),
         cmocka_unit_test(text_follows_the_conventions),
+        cmocka_unit_test(fine_histogram_tells_microseconds_apart),
         cmocka_unit_test(text_names_no_series_twice),
     };
     return cmocka_run_group_tests_name("metrics", tests, NULL, NULL);
