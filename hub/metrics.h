@@ -185,11 +185,11 @@ static inline void metrics_inc(enum metric metric, size_t label)
  * without a bound follows. */
 #define METRICS_BUCKET_TABLE(X)                                                                    \
     X(0.1) X(0.5) X(1) X(2) X(5) X(10) X(30) X(60) X(300) X(900) X(3600) X(21600) X(86400)
-#define METRICS_FINE_BUCKET_TABLE(X)                                                               \
-    X(0.00001)                                                                                     \
-    X(0.00002)                                                                                     \
-    X(0.00005) X(0.0001) X(0.0002) X(0.0005) X(0.001) X(0.002) X(0.005) X(0.01) X(0.02) X(0.1)     \
-        X(1)
+/* clang-format off */
+#define METRICS_FINE_BUCKET_TABLE(X) \
+    X(0.00001) X(0.00002) X(0.00005) X(0.0001) X(0.0002) X(0.0005) X(0.001) X(0.002) X(0.005) \
+    X(0.01) X(0.02) X(0.1) X(1)
+/* clang-format on */
 /* One value of a histogram; at least 0. */
 void metrics_observe(enum metric metric, double value);
 /* For a GAUGE or TOTAL. */
