@@ -5,6 +5,7 @@
 #include "hub/api_vehicles.h"
 #include "hub/app.h"
 #include "hub/archive.h"
+#include "hub/archive_audit.h"
 #include "hub/clock.h"
 #include "hub/cursor.h"
 #include "hub/events_ask.h"
@@ -282,10 +283,29 @@ void api_timeline(const struct http_request *request, struct http_reply *reply)
 
 /* ---- one ---- */
 
+struct one {
+    struct buf *body;
+    int64_t seq;
+};
+
 static void write_one(void *closure, const struct record *record)
 {
-    struct http_reply *reply = closure;
-    record_write_public(&reply->body, record, true);
+    struct one *one = closure;
+    record_write_public(one->body, record, true);
+    one->seq = record->seq;
+}
+
+/* The record's last member is the proof that it is in the tree. */
+static enum archive_status add_proof(struct archive_reader *archive, const struct one *one,
+                                     struct archive_error *error)
+{
+    if (one->body->failed)
+        return ARCHIVE_OK;   /* which is found out when it is sent */
+    one->body->size_bytes--; /* the brace that ends it */
+    buf_json_name(one->body, "proof");
+    enum archive_status status = archive_proof(archive, one->seq, one->body, error);
+    buf_addc(one->body, '}');
+    return status;
 }
 
 void api_event(const struct http_request *request, struct http_reply *reply)
@@ -299,7 +319,10 @@ void api_event(const struct http_request *request, struct http_reply *reply)
     if (record_id_parse(text, strlen(text), id)) {
         if (!access_record_reading(request, reply, ACCESS_READ))
             return;
-        status = archive_get(app->archive, request->viewer, id, write_one, reply, &error);
+        struct one one = {.body = &reply->body};
+        status = archive_get(app->archive, request->viewer, id, write_one, &one, &error);
+        if (status == ARCHIVE_OK)
+            status = add_proof(app->archive, &one, &error);
     }
     if (status == ARCHIVE_NOT_FOUND)
         http_problem(request, reply, PROBLEM_NOT_FOUND, "There is no record of this id.");

@@ -17,6 +17,7 @@
 
 struct record_lane;
 struct archive_reader;
+struct audit_runner;
 struct state_lane;
 struct shadow_writer;
 struct registry;
@@ -36,6 +37,7 @@ struct app {
     struct broker_clock clock;
     struct record_lane *record;
     struct archive_reader *archive;
+    struct audit_runner *audit;
     struct shadow_writer *shadow; /* set before `recovered` */
     struct groups *groups;        /* empty until they are read */
     struct live *live;

@@ -4,6 +4,7 @@
 #include "hub/api_commands.h"
 #include "hub/app.h"
 #include "hub/archive.h"
+#include "hub/audit_runner.h"
 #include "hub/clock.h"
 #include "hub/command_lane.h"
 #include "hub/events_export.h"
@@ -458,12 +459,15 @@ static bool start(struct hub *hub)
                                                                 .purge_age_s = RECORD_PURGE_AGE_S});
     app->recorder = hub->recorder;
     app->archive = archive_reader_new(app->config->postgres.dsn, HTTP_WORKERS);
+    struct audit_keys keys;
+    record_signers_keys(&hub->signers, &keys);
+    app->audit = audit_runner_new(app->config->postgres.dsn, &keys);
     app->exports = exports_new(app->config->postgres.dsn);
     app->live = app->groups ? start_live(app) : NULL;
     app->command_watch = command_watch_new(app);
     hub->gate = app->archive ? position_gate_new(app->store, app->archive) : NULL;
     if (!app->live || !app->exports || !app->command_watch || !hub->recorder || !hub->keeper ||
-        !hub->gate || !start_access(hub) || !start_http(hub))
+        !app->audit || !hub->gate || !start_access(hub) || !start_http(hub))
         return false;
     hub->starter_running = pthread_create(&hub->starter, NULL, starter_run, hub) == 0;
     return hub->starter_running;
@@ -502,6 +506,7 @@ static void stop(struct hub *hub)
     command_watch_free(app->command_watch);
     command_lane_stop(atomic_load(&app->commands));
     archive_reader_free(app->archive);
+    audit_runner_free(app->audit);
     track_lane_stop(hub->track);
     presence_lane_stop(hub->presence); /* before the feeds: it asks them whether they hear */
     state_lane_stop(atomic_load(&app->state));

@@ -78,6 +78,19 @@ bool record_signers_load(const struct config *config, struct record_signers *sig
     return false;
 }
 
+void record_signers_keys(const struct record_signers *signers, struct audit_keys *keys)
+{
+    const struct audit_signer *each[] = {signers->current, signers->previous};
+    keys->count = 0;
+    for (size_t i = 0; i < sizeof each / sizeof *each; i++) {
+        struct audit_key key = {.name = ""};
+        if (!each[i])
+            continue;
+        memcpy(key.public, audit_signer_public(each[i]), AUDIT_PUBLIC_BYTES);
+        audit_keys_add(keys, &key);
+    }
+}
+
 void record_signers_done(struct record_signers *signers)
 {
     audit_signer_free(signers->current);
@@ -364,21 +377,13 @@ static enum pg_status notice_diverged(struct record_batch *batch, const struct a
 /* What somebody else put on the subject proves nothing. */
 static bool is_ours(const struct record_checkpoint *checkpoint, const struct audit_note *note)
 {
-    struct audit_keys keys = {.count = 0};
-    const struct audit_signer *signers[] = {checkpoint->signers.current,
-                                            checkpoint->signers.previous};
+    struct audit_keys keys;
     if (note->origin.size != strlen(checkpoint->origin) ||
         memcmp(note->origin.at, checkpoint->origin, note->origin.size) != 0)
         return false;
     if (!checkpoint->signers.current)
         return true;
-    for (size_t i = 0; i < sizeof signers / sizeof *signers; i++) {
-        struct audit_key key = {.name = ""};
-        if (!signers[i])
-            continue;
-        memcpy(key.public, audit_signer_public(signers[i]), AUDIT_PUBLIC_BYTES);
-        audit_keys_add(&keys, &key);
-    }
+    record_signers_keys(&checkpoint->signers, &keys);
     return audit_note_trust(note, &keys) == AUDIT_TRUSTED;
 }
 

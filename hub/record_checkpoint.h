@@ -36,6 +36,8 @@ struct record_signers {
 /* Reads the keys that the configuration names; false, and why, where one cannot be used. */
 bool record_signers_load(const struct config *config, struct record_signers *signers,
                          char error[AUDIT_ERROR_BYTES]);
+/* Their public keys, those that this hub itself trusts. */
+void record_signers_keys(const struct record_signers *signers, struct audit_keys *keys);
 void record_signers_done(struct record_signers *signers);
 
 /* `config`, `bus` and `signers` (NULL: unsigned) outlive it. NULL when there is no memory. */

@@ -1,6 +1,7 @@
 #include "hub/routes.h"
 
 #include "hub/api_access.h"
+#include "hub/api_audit.h"
 #include "hub/api_commands.h"
 #include "hub/api_events.h"
 #include "hub/api_fleet.h"
@@ -64,6 +65,11 @@ const struct http_route routes[] = {
 
     {"GET", "/v1/events", api_events, ROUTE_BLOCKING | RECORD, API_EVENTS_QUERY},
     {"GET", "/v1/events/{id}", api_event, ROUTE_BLOCKING | RECORD, ""},
+
+    {"GET", "/v1/audit/checkpoints", api_audit_checkpoints, ROUTE_BLOCKING | ROUTE_AUDIT,
+     "page_size page_token"},
+    {"GET", "/v1/audit/consistency", api_audit_consistency, ROUTE_BLOCKING | ROUTE_AUDIT, "from to"},
+    {"GET", "/v1/audit/verify", api_audit_verify, ROUTE_BLOCKING | ROUTE_AUDIT, ""},
 
     {"GET", "/v1/tokens", api_tokens, ROUTE_AUDIT, "page_size page_token"},
     {"POST", "/v1/tokens", api_token_create, WRITE | ROUTE_ADMIN, ""},

@@ -252,7 +252,7 @@ class Answers(StackCase):
     def test_every_operation_answers_as_described(self):
         self.fill()
         for part in (self.fleet, self.live, self.vehicle, self.history, self.shadow, self.registration,
-                     self.groups, self.commands, self.access, self.record, self.operation):
+                     self.groups, self.commands, self.access, self.record, self.audit, self.operation):
             with self.subTest(part=part.__name__):
                 part()
         described = {(operation["operationId"], int(status))
@@ -579,6 +579,17 @@ class Answers(StackCase):
         for bad in ("filter=presence.status:*", "filter=(", "format=geojson", "format=csv&page_token=x"):
             self.ask("GET", f"{lists}?{bad}", 400)
 
+    def audit(self):
+        path = "/v1/audit/checkpoints"
+        page = self.ask("GET", path, 200).json()
+        self.assertGreater(len(page["checkpoints"]), 0)
+        self.ask("GET", path + "?page_size=x", 400)
+        self.ask("GET", path + "?page_token=x", 400)
+        self.ask("GET", "/v1/audit/consistency?from=1", 200)
+        self.ask("GET", "/v1/audit/consistency?from=1&to=2", 200)
+        self.ask("GET", "/v1/audit/consistency", 400)
+        self.assertTrue(self.ask("GET", "/v1/audit/verify", 200).json()["ok"])
+
     def operation(self):
         for path in ("/livez", "/readyz", "/readyz?verbose", "/metrics", "/version"):
             self.ask("GET", path, 200)
@@ -591,6 +602,8 @@ class Answers(StackCase):
         self.hub.wait_ready("degraded")
         self.ask("GET", "/readyz", 200)
         self.ask("GET", "/v1/events", 503)
+        for audit in ("checkpoints", "consistency?from=1", "verify"):
+            self.ask("GET", "/v1/audit/" + audit, 503)
         self.ask("GET", "/v1/vehicles/NEW-01/timeline", 503)
         self.ask("GET", "/v1/events/" + "0" * 32, 503)
         self.stack.nats.stop()

@@ -1,0 +1,259 @@
+"""The record proved from outside: over HTTP and by the command line, with a verifier that shares
+nothing with the hub."""
+
+import os
+import unittest
+
+from harness import Stack, envelope, wait_until
+from harness.audit import (Note, Tree, canonical, consistent, included, leaf_hash, of_answer)
+from harness.hub import command
+
+RECORDS = 150
+
+
+def make_key(stack, name):
+    path = os.path.join(stack.folder.path, name)
+    made = command("audit", "key", "--output", path, "--env", "test", "--region", "eu-north")
+    assert made.returncode == 0, made.stderr
+    return path, made.stdout.splitlines()[0]
+
+
+class Audit(unittest.TestCase):
+    def setUp(self):
+        self.stack = Stack(leaf=False, start=False)
+        self.stack.__enter__()
+        self.addCleanup(self._end)
+        self.key, self.vkey = make_key(self.stack, "record.key")
+        self.checkpoint_file = os.path.join(self.stack.folder.path, "checkpoint")
+        self.stack.settings = {"record": {"signing_key_file": self.key, "checkpoint_s": 1,
+                                          "checkpoint_file": self.checkpoint_file}}
+        self.stack.postgres.start()
+        self.stack.nats.start()
+        self.hub = self.stack.add_hub().start()
+
+    def _end(self):
+        self.stack.__exit__(None if self._outcome.success else AssertionError, None, None)
+
+    # ---- helpers ----
+
+    def publish(self, count=RECORDS, start=1):
+        with self.stack.nats.client() as client:
+            for i in range(start, start + count):
+                client.js_publish(f"fleet.test.veh.V{i % 7}.evt.waypoint",
+                                  envelope({"index": i, "text": "\u00e6\n\"x\""}, seq=i))
+
+    def checkpoints(self):
+        return self.hub.pages("/v1/audit/checkpoints", "checkpoints", page_size=3)
+
+    def wait_covered(self, records):
+        """Until a checkpoint covers that many."""
+        return wait_until(lambda: next((c for c in self.checkpoints() if c["size"] >= records),
+                                       None), 30, f"a checkpoint covers {records} records")
+
+    def records(self):
+        """The lines of all records, by seq, as NDJSON has them."""
+        reply = self.hub.get("/v1/events?format=ndjson&order_by=seq")
+        self.assertEqual(reply.status, 200)
+        return [line for line in reply.body.split(b"\n") if line]
+
+    def sql(self, text):
+        return self.stack.postgres.query(text)
+
+    def verify(self, *words):
+        return command("audit", "verify", "--config", self.hub.config_path, *words)
+
+    def expect(self, result, status, *texts):
+        self.assertEqual(result.returncode, status, result.stdout + result.stderr)
+        for text in texts:
+            self.assertIn(text, result.stdout + result.stderr)
+
+    # ---- over HTTP ----
+
+    def test_everything_served_is_proved_by_the_document_alone(self):
+        self.publish()
+        newest = self.wait_covered(RECORDS)
+        lines = self.records()[:newest["size"]]
+        tree, roots = Tree(), {}
+        for place, line in enumerate(lines):
+            body, told = canonical(line)
+            self.assertEqual(leaf_hash(body), told)
+            tree.append(told)
+            roots[place + 1] = tree.root()
+        for checkpoint in self.checkpoints():
+            note = Note(checkpoint["note"])
+            self.assertEqual(note.origin, "fleethub/test/eu-north")
+            self.assertTrue(note.signed_by(self.vkey))
+            self.assertEqual((note.size, note.root.hex()),
+                             (checkpoint["size"], checkpoint["root"]))
+            if note.size in roots:
+                self.assertEqual(note.root, roots[note.size])
+        self.prove_inclusion(roots)
+        self.prove_consistency(roots)
+
+    def prove_inclusion(self, roots):
+        seen = 0
+        for record in self.hub.events(order_by="seq")[::13]:
+            reply = self.hub.get(f"/v1/events/{record['id']}")
+            (body, told), proof = of_answer(reply.body)
+            self.assertEqual(leaf_hash(body), told)
+            self.assertEqual(proof["index"], record["seq"] - 1)
+            hashes = [bytes.fromhex(h) for h in proof["hashes"]]
+            root = bytes.fromhex(proof["root"])
+            self.assertTrue(included(told, proof["index"], proof["size"], hashes, root))
+            self.assertFalse(included(told, proof["index"] + 1, proof["size"], hashes, root))
+            if proof["checkpoint"]:
+                note = Note(proof["checkpoint"])
+                self.assertTrue(note.signed_by(self.vkey))
+                self.assertEqual((note.size, note.root), (proof["size"], root))
+                self.assertEqual(root, roots.get(note.size, root))
+                seen += 1
+        self.assertGreater(seen, 5)
+
+    def prove_consistency(self, roots):
+        last = max(roots)
+        for size in (1, 2, 31, 32, 33, 64, 100, last):
+            reply = self.hub.json("/v1/audit/consistency", **{"from": size, "to": last})
+            self.assertEqual((reply["from"], reply["to"]), (size, last))
+            self.assertEqual(bytes.fromhex(reply["from_root"]), roots[size])
+            self.assertEqual(bytes.fromhex(reply["to_root"]), roots[last])
+            hashes = [bytes.fromhex(h) for h in reply["hashes"]]
+            self.assertTrue(consistent(size, roots[size], last, roots[last], hashes))
+            if size < last:
+                self.assertFalse(consistent(size, roots[last], last, roots[last], hashes))
+        self.assertGreaterEqual(self.hub.json("/v1/audit/consistency", **{"from": 1})["to"], last)
+        for words in ({"from": 0}, {"from": "x"}, {"to": 5}, {"from": 5, "to": 4},
+                      {"from": 1, "to": 10**9}):
+            self.assertEqual(self.hub.get("/v1/audit/consistency", **words).status, 400, words)
+
+    def test_a_proof_stays_the_same_once_a_checkpoint_covers_it(self):
+        self.publish(20)
+        self.wait_covered(20)
+        record = self.hub.events(order_by="seq")[3]
+        first = self.hub.get(f"/v1/events/{record['id']}")
+        self.publish(20, start=100)
+        self.wait_covered(40)
+        again = self.hub.get(f"/v1/events/{record['id']}")
+        self.assertEqual(first.body, again.body)
+        known = self.hub.get(f"/v1/events/{record['id']}", {"If-None-Match": first.headers["etag"]})
+        self.assertEqual(known.status, 304)
+
+    def test_verification_over_http_names_the_first_bad_record(self):
+        self.publish()
+        self.wait_covered(RECORDS)
+        good = self.hub.json("/v1/audit/verify")
+        self.assertTrue(good["ok"])
+        self.assertGreaterEqual(good["records"], RECORDS)
+        self.assertRegex(good["head"], "^[0-9a-f]{64}$")
+        record = next(r for r in self.hub.events(order_by="seq") if r["seq"] == 17)
+        self.sql("UPDATE records SET actor = 'somebody' WHERE seq IN (17, 40)")
+        bad = self.hub.json("/v1/audit/verify")
+        self.assertFalse(bad["ok"])
+        self.assertEqual((bad["first_bad"]["seq"], bad["first_bad"]["id"]), (17, record["id"]))
+        self.assertIn("changed", bad["first_bad"]["reason"])
+        # The record goes on being written, and the rest stays provable.
+        self.publish(10, start=500)
+        self.wait_covered(RECORDS + 10)
+        self.assertEqual(self.hub.json("/v1/audit/verify")["first_bad"]["seq"], 17)
+
+    def test_checkpoints_are_published_and_shipped(self):
+        self.publish(30)
+        newest = self.wait_covered(30)
+
+        def shipped():
+            with open(self.checkpoint_file, encoding="utf-8") as file:
+                return Note(file.read()).size >= newest["size"]
+        wait_until(shipped, 20, "the newest checkpoint is in the file")
+        with self.stack.nats.client() as client:
+            wait_until(lambda: client.stream_info("TWIN_CHECKPOINTS")["state"]["messages"]
+                       == len(self.checkpoints()), 20, "every checkpoint is in the stream, once")
+
+    # ---- by the command line ----
+
+    def test_verify_says_what_it_knows_and_what_it_cannot(self):
+        self.publish()
+        self.wait_covered(RECORDS)
+        result = self.verify()
+        self.expect(result, 0, "good:", "of fleethub/test/eu-north", "--checkpoint FILE")
+        with open(self.checkpoint_file, "rb") as file:
+            kept = file.read()
+        result = self.verify("--checkpoint", self.checkpoint_file)
+        self.expect(result, 0, "good:", "1 from elsewhere")
+        self.assertNotIn("--checkpoint", result.stdout)
+
+        self.hub.stop()
+        self.sql("DELETE FROM records WHERE seq = 60")
+        self.expect(self.verify(), 1, "bad: record 60: it is missing")
+        bad = os.path.join(self.stack.folder.path, "bad")
+        with open(bad, "wb") as file:
+            file.write(kept.replace(b"time 2", b"time 1"))
+        self.expect(self.verify("--checkpoint", bad), 2, "not signed by a key that is trusted")
+        with open(bad, "wb") as file:
+            file.write(b"nonsense")
+        self.expect(self.verify("--checkpoint", bad), 2, "bad")
+        self.expect(self.verify("--key", bad), 2, "bad")
+        self.expect(self.verify("--key", "/nonexistent"), 2, "/nonexistent")
+        self.expect(command("audit", "verify", "--postgres.dsn", "host=127.0.0.1 port=1"), 2)
+
+    def test_verify_trusts_the_keys_it_is_given(self):
+        self.publish(20)
+        self.wait_covered(20)
+        _, other = make_key(self.stack, "other.key")
+        keys = os.path.join(self.stack.folder.path, "keys")
+        with open(keys, "w", encoding="utf-8") as file:
+            file.write(other + "\n")
+        self.expect(self.verify("--key", keys), 1, "trusted")
+        with open(keys, "a", encoding="utf-8") as file:
+            file.write(self.vkey + "\n")
+        self.expect(self.verify("--key", keys), 0, "good:")
+
+    def test_a_new_key_is_trusted_by_way_of_the_old_one(self):
+        self.publish(20)
+        self.wait_covered(20)
+        self.hub.stop()
+        new, new_vkey = make_key(self.stack, "new.key")
+        record = self.hub.config["record"]
+        record["previous_key_file"], record["signing_key_file"] = self.key, new
+        self.hub.start()
+        self.publish(5, start=100)
+        both = self.wait_covered(27)
+        self.assertEqual(both["signatures"], 2)
+        self.hub.stop()
+        del record["previous_key_file"]
+        self.hub.start()
+        self.publish(5, start=200)
+        one = self.wait_covered(32)
+        note = Note(one["note"])
+        self.assertEqual(one["signatures"], 1)
+        self.assertTrue(note.signed_by(new_vkey))
+        self.assertFalse(note.signed_by(self.vkey))
+        keys = os.path.join(self.stack.folder.path, "old")
+        with open(keys, "w", encoding="utf-8") as file:
+            file.write(self.vkey + "\n")
+        self.expect(self.verify("--key", keys), 0, "good:")
+        named = [r["data"]["key"] for r in self.hub.events(kind="system", type="signing_key",
+                                                          order_by="seq")]
+        self.assertEqual(named, [self.vkey, new_vkey])
+
+    def test_a_key_is_made_once_and_kept_to_its_owner(self):
+        self.assertEqual(os.stat(self.key).st_mode & 0o777, 0o600)
+        again = command("audit", "key", "--output", self.key)
+        self.assertEqual(again.returncode, 1)
+        self.assertIn("exists", again.stderr)
+        shown = command("audit", "key", "--public", "--config", self.hub.config_path)
+        self.assertEqual(shown.stdout.splitlines()[0], self.vkey)
+        self.assertNotIn("PRIVATE", shown.stdout)
+        printed = command("audit", "key")
+        self.assertIn("BEGIN PRIVATE KEY", printed.stdout)
+        self.assertNotIn("PRIVATE", printed.stderr)
+
+    def test_a_hub_with_a_key_it_cannot_use_does_not_start(self):
+        self.hub.stop()
+        self.hub.config["record"]["signing_key_file"] = self.checkpoint_file + ".none"
+        self.hub.write_config()
+        result = command("run", "--config", self.hub.config_path)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("signing_key_file", result.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
