@@ -21,9 +21,12 @@ enum {
     "filter kind type start_time end_time order_by page_size page_token format"
 #define API_EVENTS_QUERY "vid " API_TIMELINE_QUERY
 
-http_handler api_events;   /* GET /v1/events */
-http_handler api_event;    /* GET /v1/events/{id} */
-http_handler api_timeline; /* GET /v1/vehicles/{vid}/timeline */
+#define API_EVENTS_STREAM_QUERY "filter vid kind type"
+
+http_handler api_events;        /* GET /v1/events */
+http_handler api_event;         /* GET /v1/events/{id} */
+http_handler api_events_stream; /* GET /v1/events/stream */
+http_handler api_timeline;      /* GET /v1/vehicles/{vid}/timeline */
 
 /* The reply for what the archive did not answer. */
 void api_events_failure(const struct http_request *request, struct http_reply *reply,

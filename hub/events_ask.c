@@ -4,6 +4,7 @@
 #include "hub/app.h"
 #include "hub/groups.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- parameters ---- */
@@ -110,10 +111,32 @@ bool events_ask(const struct http_request *request, struct http_reply *reply, co
     return false;
 }
 
+static bool keep_text(const char **text, char **kept)
+{
+    if (!*text)
+        return true;
+    *kept = strdup(*text);
+    *text = *kept;
+    return *kept != NULL;
+}
+
+bool events_asked_keep(struct events_asked *asked)
+{
+    struct record_question *question = &asked->question;
+    asked->viewer = viewer_copy(question->viewer);
+    question->viewer = asked->viewer;
+    bool vid = keep_text(&question->vid, &asked->vid);
+    bool type = keep_text(&question->type, &asked->type);
+    return asked->viewer && vid && type;
+}
+
 void events_asked_done(struct events_asked *asked)
 {
     filter_free(asked->filter);
-    asked->filter = NULL;
+    free(asked->viewer);
+    free(asked->vid);
+    free(asked->type);
+    *asked = (struct events_asked){.filter = NULL};
 }
 
 /* ---- what a token is bound to ---- */

@@ -321,14 +321,14 @@ enum export_status exports_open(struct exports *exports, const struct http_reque
     export->want = FIRST_WANT;
     export->job = (struct worker_job){.run = run_job, .drop = drop_job};
     pthread_mutex_init(&export->lock, NULL);
-    export->asked = *asked;
-    export->scan = archive_scan_new(&export->asked.question, asked->ascending);
+    export->asked = *asked; /* taken over */
+    *asked = (struct events_asked){.filter = NULL};
+    if (events_asked_keep(&export->asked))
+        export->scan = archive_scan_new(&export->asked.question, export->asked.ascending);
     if (!export->scan) {
-        export->asked.filter = NULL; /* stays the caller's */
         export_free(export);
         return EXPORT_NO_MEMORY;
     }
-    asked->filter = NULL;
     *stream = &export->stream;
     return EXPORT_OK;
 }

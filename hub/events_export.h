@@ -40,7 +40,7 @@ bool exports_stop(struct exports *exports, int timeout_ms);
 void exports_free(struct exports *exports);
 
 enum export_status { EXPORT_OK, EXPORT_FULL, EXPORT_STOPPING, EXPORT_NO_MEMORY };
-/* What was asked is taken over where it succeeds. The request lives as long as the stream. */
+/* What was asked is taken over. The request lives as long as the stream. */
 enum export_status exports_open(struct exports *exports, const struct http_request *request,
                                 struct events_asked *asked, enum format format,
                                 struct http_stream **stream);

@@ -87,7 +87,8 @@ struct http_stream {
     enum http_more (*next)(struct http_stream *stream, struct buf *out);
     void (*free)(struct http_stream *stream); /* called once, also where nothing was sent */
     bool waits;                               /* it may say HTTP_WAIT */
-    _Atomic(struct http_pump *) pump;         /* the server's; NULL at first */
+    bool endless; /* of events: to be ended at any time is no sign that something is missing */
+    _Atomic(struct http_pump *) pump; /* the server's; NULL at first */
 };
 /* There is something, or may be. Any thread, until `free` is called. */
 void http_stream_wake(struct http_stream *stream);

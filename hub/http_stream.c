@@ -72,7 +72,7 @@ ssize_t http_pump_read(struct http_pump *pump, char *out, size_t room)
 {
     struct buf *from = outgoing(pump);
     if (atomic_load(&pump->cut))
-        return pump->stream->waits ? PUMP_END : PUMP_FAILED;
+        return pump->stream->endless ? PUMP_END : PUMP_FAILED;
     if (from->failed)
         return PUMP_FAILED;
     while (pump->sent_bytes == from->size_bytes) {

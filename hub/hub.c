@@ -17,6 +17,7 @@
 #include "hub/position_gate.h"
 #include "hub/presence.h"
 #include "hub/record_checkpoint.h"
+#include "hub/record_follow.h"
 #include "hub/record_keeper.h"
 #include "hub/record_lane.h"
 #include "hub/record_purge.h"
@@ -463,11 +464,12 @@ static bool start(struct hub *hub)
     record_signers_keys(&hub->signers, &keys);
     app->audit = audit_runner_new(app->config->postgres.dsn, &keys);
     app->exports = exports_new(app->config->postgres.dsn);
+    app->follow = record_follow_new(app->config->postgres.dsn);
     app->live = app->groups ? start_live(app) : NULL;
     app->command_watch = command_watch_new(app);
     hub->gate = app->archive ? position_gate_new(app->store, app->archive) : NULL;
-    if (!app->live || !app->exports || !app->command_watch || !hub->recorder || !hub->keeper ||
-        !app->audit || !hub->gate || !start_access(hub) || !start_http(hub))
+    if (!app->live || !app->exports || !app->follow || !app->command_watch || !hub->recorder ||
+        !hub->keeper || !app->audit || !hub->gate || !start_access(hub) || !start_http(hub))
         return false;
     hub->starter_running = pthread_create(&hub->starter, NULL, starter_run, hub) == 0;
     return hub->starter_running;
@@ -497,6 +499,7 @@ static void stop(struct hub *hub)
     live_drain(app->live);
     command_watch_drain(app->command_watch);
     exports_drain(app->exports);
+    record_follow_drain(app->follow);
     position_gate_stop(hub->gate);
     while (!http_stop(hub->http, HTTP_STOP_MS))
         ; /* a handler still waits for PostgreSQL, which has its deadlines; drain_watch has ours */
@@ -505,6 +508,7 @@ static void stop(struct hub *hub)
     exports_free(app->exports);
     command_watch_free(app->command_watch);
     command_lane_stop(atomic_load(&app->commands));
+    record_follow_free(app->follow);
     archive_reader_free(app->archive);
     audit_runner_free(app->audit);
     track_lane_stop(hub->track);

@@ -127,7 +127,8 @@ static struct live_client *client_new(struct live *live, const struct live_reque
     struct live_client *client = calloc(1, sizeof *client);
     if (!client)
         return NULL;
-    client->stream = (struct http_stream){.next = next_events, .free = free_stream, .waits = true};
+    client->stream = (struct http_stream){
+        .next = next_events, .free = free_stream, .waits = true, .endless = true};
     client->live = live;
     atomic_store(&client->users, 2);
     pthread_mutex_init(&client->turn, NULL);

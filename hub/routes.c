@@ -64,6 +64,8 @@ const struct http_route routes[] = {
     {"POST", "/v1/commands/{id}:retry", api_command_retry, WRITE | ROUTE_OPERATE, ""},
 
     {"GET", "/v1/events", api_events, ROUTE_BLOCKING | RECORD, API_EVENTS_QUERY},
+    {"GET", "/v1/events/stream", api_events_stream, ROUTE_BLOCKING | RECORD | ROUTE_SSE,
+     API_EVENTS_STREAM_QUERY},
     {"GET", "/v1/events/{id}", api_event, ROUTE_BLOCKING | RECORD, ""},
 
     {"GET", "/v1/audit/checkpoints", api_audit_checkpoints, ROUTE_BLOCKING | ROUTE_AUDIT,

@@ -1,5 +1,6 @@
 #include "twin/viewer.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static const struct viewer_scope scope_all = {{false, NULL, 0}, {false, NULL, 0}};
@@ -98,4 +99,63 @@ bool viewer_sees_part(const struct viewer *viewer, const char *vid, const char *
             return true;
     }
     return false;
+}
+
+/* ---- copying ---- */
+
+/* Where the next things go: pointers from one end of the block on, texts behind all of them. */
+struct copying {
+    const char **pointers;
+    char *texts;
+};
+
+static void measure(const struct viewer_patterns *patterns, size_t *pointers, size_t *bytes)
+{
+    *pointers += patterns->count;
+    for (size_t i = 0; i < patterns->count; i++)
+        *bytes += strlen(patterns->patterns[i]) + 1;
+}
+
+static const char *copy_text(struct copying *to, const char *text)
+{
+    size_t size = strlen(text) + 1;
+    char *copy = memcpy(to->texts, text, size);
+    to->texts += size;
+    return copy;
+}
+
+static struct viewer_patterns copy_patterns(struct copying *to,
+                                            const struct viewer_patterns *patterns)
+{
+    const char **list = to->pointers;
+    to->pointers += patterns->count;
+    for (size_t i = 0; i < patterns->count; i++)
+        list[i] = copy_text(to, patterns->patterns[i]);
+    return (struct viewer_patterns){patterns->given, list, patterns->count};
+}
+
+struct viewer *viewer_copy(const struct viewer *viewer)
+{
+    const char *principal = viewer->principal ? viewer->principal : "";
+    size_t pointers = 0, bytes = strlen(principal) + 1;
+    measure(&viewer->deny, &pointers, &bytes);
+    for (size_t i = 0; i < viewer->scope_count; i++) {
+        measure(&viewer->scopes[i].vehicles, &pointers, &bytes);
+        measure(&viewer->scopes[i].allow, &pointers, &bytes);
+    }
+    struct viewer *copy = malloc(sizeof *copy + viewer->scope_count * sizeof *viewer->scopes +
+                                 pointers * sizeof(char *) + bytes);
+    if (!copy)
+        return NULL;
+    struct viewer_scope *scopes = (struct viewer_scope *)(copy + 1);
+    struct copying to = {.pointers = (const char **)(scopes + viewer->scope_count)};
+    to.texts = (char *)(to.pointers + pointers);
+    for (size_t i = 0; i < viewer->scope_count; i++) {
+        scopes[i].vehicles = copy_patterns(&to, &viewer->scopes[i].vehicles);
+        scopes[i].allow = copy_patterns(&to, &viewer->scopes[i].allow);
+    }
+    *copy = (struct viewer){.scopes = scopes, .scope_count = viewer->scope_count};
+    copy->deny = copy_patterns(&to, &viewer->deny);
+    copy->principal = copy_text(&to, principal);
+    return copy;
 }

@@ -34,6 +34,9 @@ struct viewer {
     struct viewer_patterns deny; /* of all scopes */
 };
 
+/* The same in a block of its own, to be freed; NULL when there is no memory. */
+struct viewer *viewer_copy(const struct viewer *viewer);
+
 /* Sees everything: the viewer of a hub whose access control is off. */
 extern const struct viewer viewer_all;
 

@@ -252,7 +252,8 @@ class Answers(StackCase):
     def test_every_operation_answers_as_described(self):
         self.fill()
         for part in (self.fleet, self.live, self.vehicle, self.history, self.shadow, self.registration,
-                     self.groups, self.commands, self.access, self.record, self.audit, self.operation):
+                     self.groups, self.commands, self.access, self.record, self.followed, self.audit,
+                     self.operation):
             with self.subTest(part=part.__name__):
                 part()
         described = {(operation["operationId"], int(status))
@@ -317,8 +318,9 @@ class Answers(StackCase):
             while not events or events[-1][0] != until:
                 line = answer.readline().decode().rstrip("\n")
                 name, _, value = line.partition(": ")
-                if line == "" and fields:
-                    events.append((fields["event"], fields["id"], json.loads(fields["data"])))
+                if line == "":
+                    if "data" in fields:
+                        events.append((fields["event"], fields["id"], json.loads(fields["data"])))
                     fields = {}
                 elif line and not line.startswith(":"):
                     fields[name] = value
@@ -352,6 +354,17 @@ class Answers(StackCase):
         self.assertEqual(seen, set(described))
         for bad in ("filter=(", "fields=,", "max_hz=0", "max_hz=often", "order_by=vid",
                     "min_position=nonsense"):
+            self.ask("GET", f"{path}?{bad}", 400)
+
+    def followed(self):
+        path = "/v1/events/stream"
+        content = self.openapi.operation("GET", path)["responses"]["200"]["content"]
+        described = content["text/event-stream"]["x-events"]
+        for words, until, mark in (("?kind=event", "record", "0"), ("", "reset", "nonsense")):
+            name, number, data = self.listen(path + words, until, {"Last-Event-ID": mark})[-1]
+            self.assertEqual(self.openapi.errors(described[name], data), "", name)
+            self.assertTrue(number.isdigit())
+        for bad in ("filter=(", "kind=gossip", "vid=a.b", "type=", "order_by=seq", "min_position=nonsense"):
             self.ask("GET", f"{path}?{bad}", 400)
 
     def vehicle(self):
@@ -605,6 +618,7 @@ class Answers(StackCase):
         for audit in ("checkpoints", "consistency?from=1", "verify"):
             self.ask("GET", "/v1/audit/" + audit, 503)
         self.ask("GET", "/v1/vehicles/NEW-01/timeline", 503)
+        self.ask("GET", "/v1/events/stream", 503)
         self.ask("GET", "/v1/events/" + "0" * 32, 503)
         self.stack.nats.stop()
         self.hub.wait_ready("unready")
