@@ -19,17 +19,21 @@ enum {
     CLIENTS_MAX = 1024,
 };
 
+/* Shared by its connection and the thread; whoever lets go last frees it. What is asked for it, and
+ * the viewer with it, is a copy: the request goes with the connection, an answer may take longer.
+ */
 struct watcher {
     struct http_stream stream; /* first */
     struct command_watch *watch;
+    _Atomic int users;
     pthread_mutex_t lock; /* of what follows */
     struct buf out;
     bool gone, ended;
 
     /* the thread's */
     struct watcher *next;
-    struct command_ask ask;
-    char *id;
+    struct command_asked *asked;
+    struct buf text; /* that it borrows from */
     int64_t due_ms, beat_ms;
 };
 
@@ -38,15 +42,18 @@ struct command_watch {
     pthread_mutex_t lock; /* of the list */
     struct watcher *watchers;
     size_t count;
-    _Atomic bool draining, stop;
+    _Atomic bool draining;
     pthread_t thread;
 };
 
-static void watcher_free(struct watcher *watcher)
+static void watcher_unref(struct watcher *watcher)
 {
+    if (atomic_fetch_sub(&watcher->users, 1) != 1)
+        return;
     pthread_mutex_destroy(&watcher->lock);
     buf_done(&watcher->out);
-    free(watcher->id);
+    command_asked_free(watcher->asked);
+    buf_done(&watcher->text);
     free(watcher);
 }
 
@@ -71,84 +78,103 @@ static enum http_more next_events(struct http_stream *stream, struct buf *out)
     return ended || atomic_load(&watcher->watch->draining) ? HTTP_END : HTTP_WAIT;
 }
 
-/* The request's viewer goes with the connection: nothing is asked for it any more. */
 static void free_stream(struct http_stream *stream)
 {
     struct watcher *watcher = (struct watcher *)stream;
-    struct command_watch *watch = watcher->watch;
-    pthread_mutex_lock(&watch->lock);
     pthread_mutex_lock(&watcher->lock);
     watcher->gone = true;
     pthread_mutex_unlock(&watcher->lock);
-    struct watcher **at = &watch->watchers;
-    while (*at && *at != watcher)
-        at = &(*at)->next;
-    if (*at) {
-        *at = watcher->next;
-        watch->count--;
-    }
-    pthread_mutex_unlock(&watch->lock);
-    watcher_free(watcher);
+    watcher_unref(watcher);
 }
 
 /* ---- the thread ---- */
 
-/* Asks what is new. With the list's lock: a connection that leaves waits for it, for as long as an
- * answer takes. */
+/* With the watcher's lock: a stream is not woken once its connection has let go. */
+static void wake(struct watcher *watcher)
+{
+    if (!watcher->gone)
+        http_stream_wake(&watcher->stream);
+}
+
+/* Asks what is new. */
 static void look(struct watcher *watcher, struct command_lane *lane, int64_t now_ms)
 {
+    struct command_ask *ask = &watcher->asked->ask;
     struct command_answer answer;
-    bool here = command_lane_holds(lane);
-    watcher->due_ms = now_ms + (here ? LOOK_MS : ASK_OTHER_MS);
+    watcher->due_ms = now_ms + (command_lane_holds(lane) ? LOOK_MS : ASK_OTHER_MS);
     command_answer_init(&answer);
-    command_lane_ask(lane, &watcher->ask, &answer);
+    command_lane_ask(lane, ask, &answer);
+    pthread_mutex_lock(&watcher->lock);
     if (answer.problem < 0) {
-        pthread_mutex_lock(&watcher->lock);
         buf_add(&watcher->out, answer.body.data, answer.body.size_bytes);
         watcher->out.failed = watcher->out.failed || answer.body.failed;
         watcher->ended = answer.ended;
-        pthread_mutex_unlock(&watcher->lock);
-        if (answer.change > watcher->ask.since)
+        if (answer.change > ask->since)
             watcher->due_ms = now_ms; /* there may be more */
-        watcher->ask.since = answer.change;
-        if (answer.body.size_bytes > 0 || answer.ended) {
-            watcher->beat_ms = now_ms + HEARTBEAT_MS;
-            http_stream_wake(&watcher->stream);
-        }
+        ask->since = answer.change;
     } else if (answer.problem == PROBLEM_NOT_FOUND) {
-        pthread_mutex_lock(&watcher->lock);
         watcher->ended = true;
-        pthread_mutex_unlock(&watcher->lock);
-        http_stream_wake(&watcher->stream);
     }
+    if (watcher->ended || watcher->out.failed || watcher->out.size_bytes > 0) {
+        watcher->beat_ms = now_ms + HEARTBEAT_MS;
+        wake(watcher);
+    }
+    pthread_mutex_unlock(&watcher->lock);
     command_answer_done(&answer);
 }
 
-static void turn(struct watcher *watcher, struct command_lane *lane, int64_t now_ms)
+/* False: the connection has gone. */
+static bool turn(struct watcher *watcher, struct command_lane *lane, int64_t now_ms)
 {
     pthread_mutex_lock(&watcher->lock);
-    bool taken = watcher->out.size_bytes == 0, ended = watcher->ended;
-    if (!ended && taken && now_ms >= watcher->beat_ms) {
+    bool gone = watcher->gone;
+    bool taken = watcher->out.size_bytes == 0 && !watcher->ended;
+    if (taken && now_ms >= watcher->beat_ms) {
         buf_adds(&watcher->out, ": \n\n");
         watcher->beat_ms = now_ms + HEARTBEAT_MS;
         taken = false;
-        http_stream_wake(&watcher->stream);
+        wake(watcher);
     }
     pthread_mutex_unlock(&watcher->lock);
-    if (taken && !ended && now_ms >= watcher->due_ms)
+    if (!gone && taken && lane && now_ms >= watcher->due_ms)
         look(watcher, lane, now_ms);
+    return !gone;
+}
+
+static void remove_watcher(struct command_watch *watch, struct watcher *watcher)
+{
+    pthread_mutex_lock(&watch->lock);
+    struct watcher **at = &watch->watchers;
+    while (*at != watcher)
+        at = &(*at)->next;
+    *at = watcher->next;
+    watch->count--;
+    pthread_mutex_unlock(&watch->lock);
+    watcher_unref(watcher);
+}
+
+/* The next of the list; new ones are put before it, and this thread alone takes any out. */
+static struct watcher *next_of(struct command_watch *watch, const struct watcher *watcher)
+{
+    pthread_mutex_lock(&watch->lock);
+    struct watcher *next = watcher ? watcher->next : watch->watchers;
+    pthread_mutex_unlock(&watch->lock);
+    return next;
 }
 
 static void *run(void *closure)
 {
     struct command_watch *watch = closure;
-    while (!atomic_load(&watch->stop)) {
+    while (!atomic_load(&watch->draining)) {
         struct command_lane *lane = atomic_load(&watch->app->commands);
-        pthread_mutex_lock(&watch->lock);
-        for (struct watcher *w = watch->watchers; w && lane && !atomic_load(&watch->draining);
-             w = w->next)
-            turn(w, lane, clock_mono_ms());
-        pthread_mutex_unlock(&watch->lock);
+        struct watcher *next;
+        for (struct watcher *w = next_of(watch, NULL); w && !atomic_load(&watch->draining);
+             w = next) {
+            bool stays = turn(w, lane, clock_mono_ms());
+            next = next_of(watch, w);
+            if (!stays)
+                remove_watcher(watch, w);
+        }
         clock_pause_ms(LOOK_MS / 2);
     }
     return NULL;
@@ -173,51 +199,55 @@ void command_watch_drain(struct command_watch *watch)
     if (!watch)
         return;
     atomic_store(&watch->draining, true);
-    pthread_mutex_lock(&watch->lock);
-    for (struct watcher *w = watch->watchers; w; w = w->next)
-        http_stream_wake(&w->stream);
-    pthread_mutex_unlock(&watch->lock);
-    atomic_store(&watch->stop, true);
     pthread_join(watch->thread, NULL);
+    for (struct watcher *w = next_of(watch, NULL); w; w = next_of(watch, w)) {
+        pthread_mutex_lock(&w->lock);
+        wake(w);
+        pthread_mutex_unlock(&w->lock);
+    }
 }
 
 void command_watch_free(struct command_watch *watch)
 {
     if (!watch)
         return;
+    while (watch->watchers)
+        remove_watcher(watch, watch->watchers);
     pthread_mutex_destroy(&watch->lock);
     free(watch);
 }
 
 /* ---- the route ---- */
 
-static bool read_since(const struct http_request *request, uint64_t *since)
+/* Where a client was: the id of the last event that it has seen. */
+static uint64_t since_of(const struct http_request *request)
 {
     const char *id = http_header(request, "Last-Event-ID");
-    char *end;
-    *since = id && *id ? strtoull(id, &end, 10) : 0;
-    return true;
+    return id && strspn(id, "0123456789") == strlen(id) ? strtoull(id, NULL, 10) : 0;
 }
 
 static struct watcher *watcher_new(const struct http_request *request, struct command_watch *watch)
 {
     struct watcher *watcher = calloc(1, sizeof *watcher);
+    struct command_ask ask = {.verb = VERB_WATCH,
+                              .id = request->path_param[0],
+                              .since = since_of(request),
+                              .principal = request->principal,
+                              .request_id = request->request_id,
+                              .viewer = request->viewer};
     if (!watcher)
         return NULL;
     watcher->stream = (struct http_stream){.next = next_events, .free = free_stream, .waits = true};
     watcher->watch = watch;
+    atomic_store(&watcher->users, 1);
     pthread_mutex_init(&watcher->lock, NULL);
-    watcher->id = strdup(request->path_param[0]);
     watcher->beat_ms = clock_mono_ms() + HEARTBEAT_MS;
-    watcher->ask = (struct command_ask){.verb = VERB_WATCH,
-                                        .id = watcher->id,
-                                        .principal = request->principal,
-                                        .request_id = request->request_id,
-                                        .viewer = request->viewer};
-    read_since(request, &watcher->ask.since);
-    if (watcher->id)
+    command_ask_write(&watcher->text, &ask);
+    if (!watcher->text.failed)
+        watcher->asked = command_ask_read(watcher->text.data, watcher->text.size_bytes);
+    if (watcher->asked)
         return watcher;
-    watcher_free(watcher);
+    watcher_unref(watcher);
     return NULL;
 }
 
@@ -247,13 +277,14 @@ void api_command_stream(const struct http_request *request, struct http_reply *r
     pthread_mutex_lock(&watch->lock);
     bool room = watch->count < CLIENTS_MAX && !atomic_load(&watch->draining);
     if (room) {
+        atomic_fetch_add(&watcher->users, 1); /* the thread's */
         watcher->next = watch->watchers;
         watch->watchers = watcher;
         watch->count++;
     }
     pthread_mutex_unlock(&watch->lock);
     if (!room) {
-        watcher_free(watcher);
+        watcher_unref(watcher);
         http_problem(request, reply, PROBLEM_UNAVAILABLE,
                      "There are as many streams of commands as this hub takes; try again later.");
         return;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 enum {
-    ID_TIME_DIGITS = 12, /* of milliseconds: ids are in the order of their time for 8,900 years */
+    ID_TIME_DIGITS = 16, /* of nanoseconds: ids are in the order of their time */
     HASH_LOAD = 2,       /* places in the hash for each delivery */
 };
 
@@ -246,8 +246,7 @@ bool command_id_make(int64_t now_ns, char id[RECORD_ID_TEXT_BYTES])
     if (RAND_bytes(random, sizeof random) != 1)
         return false;
     record_id_format(random, id);
-    snprintf(digits, sizeof digits, "%012llx",
-             (unsigned long long)(now_ns / NS_PER_MS) & 0xffffffffffffULL);
+    snprintf(digits, sizeof digits, "%016llx", (unsigned long long)now_ns);
     memcpy(id, digits, ID_TIME_DIGITS);
     return true;
 }

@@ -75,6 +75,7 @@ struct command_lane {
     char hub_id[RECORD_ID_TEXT_BYTES];
     char subject[STREAMS_SUBJECT_BYTES]; /* that this hub answers requests of others on */
     _Atomic bool stop;
+    _Atomic int64_t created_ns; /* the last command's time */
 
     /* the lease; `lease_until_ms` is monotonic: nothing is done beyond it */
     _Atomic int64_t lease_until_ms;
@@ -120,6 +121,8 @@ struct command_lane {
 /* Whether this hub may act now: it runs the lane, and its lease has not run out. With the lock. */
 bool lane_may_act(const struct command_lane *lane);
 int64_t lane_now_ns(const struct command_lane *lane);
+/* The time of a new command: that of now, and later than any other's of this hub. */
+int64_t command_created_now(struct command_lane *lane);
 const char *command_key(char out[COMMAND_KEY_BYTES], const char *kind, const char *id, int chunk);
 
 /* ---- command_lease.c ---- */
@@ -199,7 +202,7 @@ struct command_wish {
     struct doc_ref params, target;
 };
 /* False with the problem in the answer. The wish borrows from `body`. */
-bool command_wish_read(const struct command_lane *lane, const struct command_ask *ask,
+bool command_wish_read(struct command_lane *lane, const struct command_ask *ask,
                        struct doc_ref body, struct command_wish *wish,
                        struct command_answer *answer);
 /* The frozen targets, judged by the policy. NULL with the problem in the answer. */

@@ -27,6 +27,16 @@ int64_t lane_now_ns(const struct command_lane *lane)
     return broker_clock_now(lane->options.clock, NULL);
 }
 
+int64_t command_created_now(struct command_lane *lane)
+{
+    int64_t now_ns = lane_now_ns(lane), last_ns = atomic_load(&lane->created_ns);
+    do {
+        if (now_ns <= last_ns)
+            now_ns = last_ns + 1;
+    } while (!atomic_compare_exchange_weak(&lane->created_ns, &last_ns, now_ns));
+    return now_ns;
+}
+
 bool command_lane_holds(struct command_lane *lane)
 {
     pthread_mutex_lock(&lane->lock);

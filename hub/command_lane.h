@@ -32,7 +32,7 @@ enum {
     COMMAND_OPEN_MAX = 1024,
     COMMAND_LEASE_MS = 3000,  /* contract §5 */
     COMMAND_REPEAT_MS = 2000, /* of a recovery command */
-    COMMAND_ASK_MS = 8000,    /* for another hub to answer */
+    COMMAND_ASK_MS = 4000,    /* for another hub to answer */
 };
 
 struct command_lane;

@@ -241,8 +241,8 @@ static bool read_goal(struct doc_ref body, struct command_wish *wish, struct com
     return true;
 }
 
-static bool read_times(const struct command_lane *lane, struct doc_ref body,
-                       struct command_wish *wish, struct command_answer *answer)
+static bool read_times(struct command_lane *lane, struct doc_ref body, struct command_wish *wish,
+                       struct command_answer *answer)
 {
     int64_t ttl_s = lane->options.config->commands.default_ttl_s;
     int64_t complete_s = COMMAND_COMPLETE_WITHIN_S, confirm = 0;
@@ -251,13 +251,13 @@ static bool read_times(const struct command_lane *lane, struct doc_ref body,
         !read_int(body, "confirm", 1, UINT32_MAX, &confirm, answer))
         return false;
     wish->confirm = (uint32_t)confirm;
-    wish->spec.created_ns = lane_now_ns(lane) / NS_PER_MS * NS_PER_MS;
+    wish->spec.created_ns = command_created_now(lane);
     wish->spec.expires_ns = wish->spec.created_ns + ttl_s * NS_PER_S;
     wish->spec.complete_within_ns = complete_s * NS_PER_S;
     return true;
 }
 
-bool command_wish_read(const struct command_lane *lane, const struct command_ask *ask,
+bool command_wish_read(struct command_lane *lane, const struct command_ask *ask,
                        struct doc_ref body, struct command_wish *wish,
                        struct command_answer *answer)
 {
