@@ -115,17 +115,18 @@ class Rollout(CommandCase):
 
     def test_in_batches_paused_resumed_and_cancelled(self):
         self.vehicles.answer = lambda r: []
-        ident = self.give("arm", ttl_s=300, rollout={"batch": 3, "interval_ms": 300})
-        self.wait_counts(ident, sent=3)
+        ident = self.give("arm", ttl_s=300, rollout={"batch": 3, "interval_ms": 2000})
+        wait_until(lambda: self.command(ident)["counts"]["sent"] >= 3, 20, "the first have got it")
         self.assertEqual(self.act(ident, "pause").json()["status"], "paused")
         paused = self.command(ident)["counts"]["sent"]
         self.assertIn(paused, (3, 6, 9))
+        self.assertEqual(self.command(ident)["counts"]["pending"], 12 - paused)
         # Whatever else is sent meanwhile shows that the lane is at work.
         other = self.give("mission.start", {"vids": ["V-0"]})
         self.wait_counts(other, sent=1)
         self.assertEqual(self.command(ident)["counts"]["sent"], paused)
         self.assertEqual(self.act(ident, "resume").json()["status"], "running")
-        self.wait_counts(ident, sent=paused + 3)
+        wait_until(lambda: self.command(ident)["counts"]["sent"] >= paused + 3, 20, "it goes on")
         command = self.act(ident, "cancel").json()
         sent = command["counts"]["sent"]
         self.assertEqual((command["status"], command["counts"]["cancelled"]), ("running", 12 - sent))
