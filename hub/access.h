@@ -72,11 +72,15 @@ int access_take_request(struct access *access, const struct principal *principal
 /* A new id and, for a token, its secret: fills in entry->id, entry->secret_hash and the whole
  * token. False: no random numbers. */
 bool access_mint(struct access_entry *entry, char token[ACCESS_TOKEN_BYTES]);
+/* Who asks for a change, where, by which request; all but the first NULL on the command line. */
+struct access_by {
+    const char *actor, *request_id, *remote;
+};
 /* Stores the entry, or, with `removed`, takes it away, and waits until this hub knows. `access` may
  * be NULL: then it is stored by `bus` alone (the command line). */
 enum bus_status access_write(struct access *access, struct bus *bus,
-                             const struct access_entry *entry, bool removed, const char *actor,
-                             const char *request_id, struct bus_error *error);
+                             const struct access_entry *entry, bool removed,
+                             const struct access_by *by, struct bus_error *error);
 
 /* Shows an entry, with the lock held; false: it is passed over. */
 typedef bool access_show_fn(void *closure, const struct access_entry *entry);

@@ -70,8 +70,8 @@ static bool read_message(struct access *access, const struct bus_msg *msg, struc
     return true;
 }
 
-static void write_data(struct access *access, const struct change *change, uint64_t seq,
-                       struct buf *data)
+static void write_data(struct access *access, const struct change *change,
+                       const struct bus_msg *msg, struct buf *data)
 {
     const char *word = kind_words[change->kind];
     pthread_mutex_lock(&access->lock);
@@ -88,7 +88,9 @@ static void write_data(struct access *access, const struct change *change, uint6
         access_entry_show(data, change->entry, NULL);
     else
         buf_adds(data, "null");
-    buf_addf(data, ",\"revision\":%llu}", (unsigned long long)seq);
+    buf_addf(data, ",\"revision\":%llu,\"remote\":", (unsigned long long)msg->stream_seq);
+    buf_json_cstr(data, bus_msg_header(msg, ACCESS_HEADER_REMOTE));
+    buf_addc(data, '}');
     pthread_mutex_unlock(&access->lock);
 }
 
@@ -157,7 +159,7 @@ static bool take(struct access *access, const struct bus_msg *msg)
     struct buf data = BUF_INIT;
     bool says = read_message(access, msg, &change), done = true;
     if (says) {
-        write_data(access, &change, msg->stream_seq, &data);
+        write_data(access, &change, msg, &data);
         done = !data.failed && apply(access, &change);
         access_entry_free(change.entry);
     }

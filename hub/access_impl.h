@@ -12,6 +12,7 @@
 
 #define ACCESS_HEADER_ACTOR "Fleet-Actor"
 #define ACCESS_HEADER_REQUEST "Fleet-Request-Id"
+#define ACCESS_HEADER_REMOTE "Fleet-Remote"
 
 enum {
     ACCESS_CACHE_SLOTS = 4096, /* of bearers that were seen lately */

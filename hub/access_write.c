@@ -32,24 +32,26 @@ bool access_mint(struct access_entry *entry, char token[ACCESS_TOKEN_BYTES])
 }
 
 enum bus_status access_write(struct access *access, struct bus *bus,
-                             const struct access_entry *entry, bool removed, const char *actor,
-                             const char *request_id, struct bus_error *error)
+                             const struct access_entry *entry, bool removed,
+                             const struct access_by *by, struct bus_error *error)
 {
     char subject[STREAMS_SUBJECT_BYTES];
     struct buf value = BUF_INIT;
     uint64_t seq;
     if (!removed)
         access_entry_write(&value, entry);
-    struct bus_store what = {
-        .subject = access_subject(entry->kind, entry->id, subject),
-        .data = removed ? "" : value.data,
-        .size = removed ? 0 : value.size_bytes,
-        .expected_last_of_subject = removed ? BUS_ANY_SEQ : 0,
-        .headers = {{ACCESS_HEADER_ACTOR, actor}, {ACCESS_HEADER_REQUEST, request_id}}};
-    if (!request_id)
-        what.headers[1] = (struct bus_header){NULL, NULL};
+    struct bus_store what = {.subject = access_subject(entry->kind, entry->id, subject),
+                             .data = removed ? "" : value.data,
+                             .size = removed ? 0 : value.size_bytes,
+                             .expected_last_of_subject = removed ? BUS_ANY_SEQ : 0,
+                             .headers = {{ACCESS_HEADER_ACTOR, by->actor}}};
+    size_t headers = 1; /* the first without a name ends them */
+    if (by->request_id)
+        what.headers[headers++] = (struct bus_header){ACCESS_HEADER_REQUEST, by->request_id};
+    if (by->remote)
+        what.headers[headers++] = (struct bus_header){ACCESS_HEADER_REMOTE, by->remote};
     if (removed)
-        what.headers[request_id ? 2 : 1] = (struct bus_header){"KV-Operation", "DEL"};
+        what.headers[headers] = (struct bus_header){"KV-Operation", "DEL"};
     enum bus_status status = BUS_ERROR;
     if (value.failed)
         snprintf(error->text, sizeof error->text, "there is no memory");

@@ -154,8 +154,9 @@ static void create_entry(const struct http_request *request, struct http_reply *
         http_problem(request, reply, PROBLEM_INTERNAL, "There are no random numbers.");
         return;
     }
-    enum bus_status status = access_write(app->access, app->bus, entry, false, request->principal,
-                                          request->request_id, &error);
+    enum bus_status status = access_write(
+        app->access, app->bus, entry, false,
+        &(struct access_by){request->principal, request->request_id, request->remote}, &error);
     if (!answer_written(request, reply, status, &error))
         return;
     access_entry_show(&reply->body, entry, is_token ? token : NULL);
@@ -249,8 +250,9 @@ static void revoke(const struct http_request *request, struct http_reply *reply,
     if (!write_ready(request, reply))
         return;
     strcpy(entry.id, id);
-    enum bus_status status = access_write(app->access, app->bus, &entry, true, request->principal,
-                                          request->request_id, &error);
+    enum bus_status status = access_write(
+        app->access, app->bus, &entry, true,
+        &(struct access_by){request->principal, request->request_id, request->remote}, &error);
     if (answer_written(request, reply, status, &error))
         reply->status = 204;
 }

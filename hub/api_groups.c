@@ -170,7 +170,8 @@ static enum groups_status write_change(const struct http_request *request,
                                    .group = group,
                                    .if_match = http_header(request, "If-Match"),
                                    .actor = request->principal,
-                                   .request_id = request->request_id};
+                                   .request_id = request->request_id,
+                                   .remote = request->remote};
     return groups_write(app->groups, &change, error);
 }
 

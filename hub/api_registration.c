@@ -78,7 +78,8 @@ static enum registry_status change(const struct http_request *request, enum regi
     struct registry_request registry_request = {.change = what,
                                                 .vid = request->path_param[0],
                                                 .actor = request->principal,
-                                                .request_id = request->request_id};
+                                                .request_id = request->request_id,
+                                                .remote = request->remote};
     return registry_write(atomic_load(&app->registry), &registry_request, error);
 }
 

@@ -23,6 +23,8 @@ enum {
 
 #define ACTOR "cli"
 
+static const struct access_by by = {.actor = ACTOR};
+
 const struct cli_option cli_token_create_options[] = {
     {"role", "ROLE", "viewer, auditor, operator or admin"},
     {"name", "NAME", "whose it is, for people"},
@@ -174,7 +176,7 @@ static int create(struct bus *bus, struct access_entry *entry)
         fputs("fleethub token create: there are no random numbers\n", stderr);
         return CLI_FAILED;
     }
-    enum bus_status status = access_write(NULL, bus, entry, false, ACTOR, NULL, &error);
+    enum bus_status status = access_write(NULL, bus, entry, false, &by, &error);
     if (status != BUS_OK) {
         fprintf(
             stderr,
@@ -311,7 +313,7 @@ static int revoke(struct bus *bus, const char *id)
         return CLI_FAILED;
     }
     snprintf(entry.id, sizeof entry.id, "%s", id);
-    if (access_write(NULL, bus, &entry, true, ACTOR, NULL, &error) == BUS_OK)
+    if (access_write(NULL, bus, &entry, true, &by, &error) == BUS_OK)
         return CLI_OK;
     fprintf(stderr, "fleethub token revoke: not done, as far as is known: %s\n", error.text);
     return CLI_FAILED;

@@ -146,7 +146,9 @@ static void write_data(struct groups *groups, const struct bus_msg *msg,
     buf_adds(data, was ? was->definition : "null");
     buf_adds(data, ",\"after\":");
     buf_adds(data, message->group ? message->group->definition : "null");
-    buf_addf(data, ",\"revision\":%llu}", (unsigned long long)msg->stream_seq);
+    buf_addf(data, ",\"revision\":%llu,\"remote\":", (unsigned long long)msg->stream_seq);
+    buf_json_cstr(data, bus_msg_header(msg, GROUP_HEADER_REMOTE));
+    buf_addc(data, '}');
 }
 
 /* False: try again. */

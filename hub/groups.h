@@ -81,7 +81,7 @@ struct groups_change {
     const char *name;
     const struct group *group; /* its new definition; NULL: it is deleted */
     const char *if_match;
-    const char *actor, *request_id;
+    const char *actor, *request_id, *remote;
 };
 enum groups_status {
     GROUPS_WRITTEN,

@@ -14,6 +14,7 @@
 
 #define GROUP_HEADER_ACTOR "Fleet-Actor"
 #define GROUP_HEADER_REQUEST "Fleet-Request-Id"
+#define GROUP_HEADER_REMOTE "Fleet-Remote"
 
 /* All groups, by name. Immutable. */
 struct groups_set {

@@ -99,9 +99,10 @@ static enum bus_status put(struct attempt *attempt, uint64_t *seq, struct bus_er
                              .msg_id = attempt->id,
                              .expected_last_of_subject = attempt->base_seq,
                              .headers = {{GROUP_HEADER_ACTOR, change->actor},
-                                         {GROUP_HEADER_REQUEST, change->request_id}}};
+                                         {GROUP_HEADER_REQUEST, change->request_id},
+                                         {GROUP_HEADER_REMOTE, change->remote}}};
     if (!change->group)
-        what.headers[2] = (struct bus_header){"KV-Operation", "DEL"};
+        what.headers[3] = (struct bus_header){"KV-Operation", "DEL"};
     return bus_store(attempt->groups->bus, &what, STORE_MS, seq, error);
 }
 

@@ -50,6 +50,7 @@ bool registry_entry_of(const struct bus_msg *msg, struct registry_entry *entry)
     entry->change = registry_change_of(bus_msg_header(msg, REGISTRY_HEADER_CHANGE));
     entry->actor = bus_msg_header(msg, REGISTRY_HEADER_ACTOR);
     entry->request_id = bus_msg_header(msg, REGISTRY_HEADER_REQUEST);
+    entry->remote = bus_msg_header(msg, REGISTRY_HEADER_REMOTE);
     return true;
 }
 
@@ -87,6 +88,8 @@ bool registry_put_record(struct recorder *recorder, int64_t epoch_ns,
                              (unsigned long long)entry->seq, (long long)entry->received_ns);
     buf_adds(&data, "{\"at\":");
     buf_json_timestamp(&data, entry->received_ns);
+    buf_adds(&data, ",\"remote\":");
+    buf_json_cstr(&data, entry->remote);
     buf_addc(&data, '}');
     record_init(&record);
     record_id_of(RECORD_SYSTEM, key, (size_t)key_bytes, record.id);
@@ -186,6 +189,7 @@ bool registry_take_stored(struct registry *registry, struct slice vid,
 {
     char change[16], registered[TIMESTAMP_TEXT_BYTES], retired[TIMESTAMP_TEXT_BYTES];
     char actor[RECORD_ACTOR_MAX_BYTES + 1], request[RECORD_REQUEST_ID_MAX_BYTES + 1];
+    char remote[REMOTE_MAX_BYTES + 1];
     struct registry_entry entry = {.vid = vid,
                                    .seq = stored->seq,
                                    .received_ns = stored->received_ns,
@@ -201,6 +205,8 @@ bool registry_take_stored(struct registry *registry, struct slice vid,
         entry.actor = actor;
     if (bus_stored_header(stored, REGISTRY_HEADER_REQUEST, request, sizeof request))
         entry.request_id = request;
+    if (bus_stored_header(stored, REGISTRY_HEADER_REMOTE, remote, sizeof remote))
+        entry.remote = remote;
     return registry_take(registry, &entry);
 }
 

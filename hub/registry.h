@@ -46,6 +46,7 @@ struct registry_entry {
     int64_t received_ns;
     int64_t registered_ns, retired_ns; /* earlier changes */
     const char *actor, *request_id;    /* NULL: not known */
+    const char *remote;                /* likewise */
 };
 /* Reads subject and headers; false where it is no vehicle's. Borrows from the message. */
 bool registry_entry_of(const struct bus_msg *msg, struct registry_entry *entry);
@@ -105,7 +106,7 @@ enum registry_status {
 struct registry_request {
     enum registry_change change;
     const char *vid; /* a valid one */
-    const char *actor, *request_id;
+    const char *actor, *request_id, *remote;
 };
 /* Changes it, and waits until this hub's twins show it; a retirement also until the vehicle's keys
  * are deleted. */

@@ -10,9 +10,12 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+enum { REMOTE_MAX_BYTES = 64 }; /* an address, as text */
+
 #define REGISTRY_HEADER_CHANGE "Fleet-Change"
 #define REGISTRY_HEADER_ACTOR "Fleet-Actor"
 #define REGISTRY_HEADER_REQUEST "Fleet-Request-Id"
+#define REGISTRY_HEADER_REMOTE "Fleet-Remote"
 #define REGISTRY_HEADER_REGISTERED "Fleet-Registered-At"
 #define REGISTRY_HEADER_RETIRED "Fleet-Retired-At"
 

@@ -157,7 +157,8 @@ static enum bus_status write_entry(struct registry *registry,
             .expected_last_of_subject = seq,
             .headers = {{REGISTRY_HEADER_CHANGE, registry_change_name(request->change)},
                         {REGISTRY_HEADER_ACTOR, request->actor},
-                        {REGISTRY_HEADER_REQUEST, request->request_id}}};
+                        {REGISTRY_HEADER_REQUEST, request->request_id},
+                        {REGISTRY_HEADER_REMOTE, request->remote}}};
         registry_times_add(&known.times, &what);
         status = bus_store(registry->bus, &what, STORE_MS, written, error);
     }
