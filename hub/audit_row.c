@@ -48,16 +48,15 @@ static const struct {
 #undef X
 };
 
-void audit_row_query(struct buf *sql, int64_t from, int64_t to)
+void audit_row_query(struct buf *sql, int64_t from, int64_t to, const char *more)
 {
     buf_adds(sql, "COPY (SELECT ");
     for (size_t i = 0; i < FIELD_DATA; i++)
         buf_addf(sql, "%s, ", table[i].name);
     buf_adds(sql, "data");
-    buf_addf(sql,
-             " FROM records WHERE seq > %lld AND seq <= %lld ORDER BY seq) TO STDOUT "
-             "(FORMAT binary)",
-             (long long)from, (long long)to);
+    buf_addf(sql, " FROM records WHERE seq > %lld AND seq <= %lld", (long long)from, (long long)to);
+    buf_adds(sql, more);
+    buf_adds(sql, " ORDER BY seq) TO STDOUT (FORMAT binary)");
 }
 
 static struct slice text_of(const struct pg_field *field)

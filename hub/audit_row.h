@@ -12,8 +12,8 @@
 
 enum { AUDIT_ROW_FIELDS = 22 };
 
-/* A COPY of the rows with from < seq <= to, in the order of seq. */
-void audit_row_query(struct buf *sql, int64_t from, int64_t to);
+/* A COPY of the rows with from < seq <= to, in the order of seq; `more` is " AND …", or "". */
+void audit_row_query(struct buf *sql, int64_t from, int64_t to, const char *more);
 
 /* NULL, and the record with its hash column; or what is wrong with the row, in English. */
 const char *audit_row_read(const struct pg_field fields[AUDIT_ROW_FIELDS], struct record *record);

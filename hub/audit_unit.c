@@ -234,7 +234,7 @@ static enum pg_status check_rows(struct audit_unit *unit, struct audit_unit_resu
     buf_reset(&unit->scratch);
     unit->doubt_count = 0;
     result->rows = 0;
-    audit_row_query(&unit->scratch, last, end);
+    audit_row_query(&unit->scratch, last, end, "");
     enum pg_status status = pg_copy_begin(unit->pg, buf_cstr(&unit->scratch), error);
     while (status == PG_OK && !over) {
         status = pg_copy_next(unit->pg, fields, AUDIT_ROW_FIELDS, &over, error);

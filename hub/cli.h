@@ -62,7 +62,9 @@ int cli_token_list(const struct cli_args *args);   /* cli_token.c */
 int cli_token_revoke(const struct cli_args *args); /* cli_token.c */
 int cli_audit_verify(const struct cli_args *args); /* cli_audit.c */
 int cli_audit_key(const struct cli_args *args);    /* cli_audit.c */
-extern const struct cli_option cli_audit_verify_options[], cli_audit_key_options[];
+int cli_audit_export(const struct cli_args *args); /* cli_audit_file.c */
+extern const struct cli_option cli_audit_verify_options[], cli_audit_key_options[],
+    cli_audit_export_options[];
 extern const struct cli_option cli_send_options[], cli_vehicles_options[], cli_events_options[],
     cli_watch_options[], cli_token_create_options[], cli_token_list_options[];
 

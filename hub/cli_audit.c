@@ -1,6 +1,5 @@
 /* `audit verify` and `audit key`. */
-#include "hub/audit_db.h"
-#include "hub/cli.h"
+#include "hub/cli_audit.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,8 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { AUDIT_EXIT_GOOD = 0, AUDIT_EXIT_BAD = 1, AUDIT_EXIT_UNUSABLE = 2, NOTES_MAX = 1024 };
-enum { CHECKPOINT_FILE_MAX_BYTES = 4 * 1024 * 1024 };
+enum { NOTES_MAX = 1024, CHECKPOINT_FILE_MAX_BYTES = 4 * 1024 * 1024 };
 
 const struct cli_option cli_audit_verify_options[] = {
     {"key", "FILE", "public keys to trust: verifier keys or PEM, any number"},
@@ -22,7 +20,7 @@ const struct cli_option cli_audit_key_options[] = {
     {"public", NULL, "make none: print the public key of record.signing_key_file"},
     {NULL, NULL, NULL}};
 
-static int unusable(const char *what, const char *why)
+int cli_audit_unusable(const char *what, const char *why)
 {
     fprintf(stderr, "fleethub audit: %s%s%s\n", what, *what ? ": " : "", why);
     return AUDIT_EXIT_UNUSABLE;
@@ -32,41 +30,32 @@ static int unusable(const char *what, const char *why)
 
 /* The keys to trust: those of --key, else the one that the configuration signs with. */
 static bool load_keys(const struct cli_args *args, const struct config *config,
-                      struct audit_keys *keys, const char **from)
+                      struct audit_keys *keys)
 {
     char error[AUDIT_ERROR_BYTES];
     const char *path = cli_value(args, "key");
-    *from = path ? "--key" : NULL;
     if (!path && config && config->record.signing_key_file) {
         path = config->record.signing_key_file;
-        *from = "record.signing_key_file";
         if (access(path, R_OK) != 0) {
             fprintf(stderr, "fleethub audit: %s cannot be read, so no signature is checked: %s\n",
                     path, strerror(errno));
-            *from = NULL;
             return true;
         }
     }
     if (!path || audit_keys_load(keys, path, error))
         return true;
-    unusable(path, error);
+    cli_audit_unusable(path, error);
     return false;
 }
 
-struct notes {
-    struct buf text; /* what they borrow from */
-    struct audit_note *notes;
-    size_t count;
-};
-
-static void notes_done(struct notes *notes)
+void cli_notes_done(struct cli_notes *notes)
 {
     free(notes->notes);
     buf_done(&notes->text);
 }
 
 /* Checkpoints, one behind the other, as they come out of a stream or a growing file. */
-static bool load_notes(const char *path, struct notes *notes)
+bool cli_notes_load(const char *path, struct cli_notes *notes)
 {
     char error[AUDIT_ERROR_BYTES];
     const char *reason = "there is none in it";
@@ -75,7 +64,7 @@ static bool load_notes(const char *path, struct notes *notes)
         return true;
     notes->notes = calloc(NOTES_MAX, sizeof *notes->notes);
     if (!notes->notes || !audit_file_read(path, CHECKPOINT_FILE_MAX_BYTES, &notes->text, error)) {
-        unusable(path, notes->notes ? error : "there is no memory");
+        cli_audit_unusable(path, notes->notes ? error : "there is no memory");
         return false;
     }
     const char *text = buf_cstr(&notes->text);
@@ -87,7 +76,7 @@ static bool load_notes(const char *path, struct notes *notes)
     }
     if (notes->count > 0 && at == notes->text.size_bytes)
         return true;
-    unusable(path, notes->count == NOTES_MAX ? "it holds too many" : reason);
+    cli_audit_unusable(path, notes->count == NOTES_MAX ? "it holds too many" : reason);
     return false;
 }
 
@@ -99,29 +88,49 @@ static void write_hex(struct buf *out, const uint8_t *bytes, size_t size)
         buf_addf(out, "%02x", bytes[i]);
 }
 
-static void write_limits(struct buf *out, const struct audit_report *report,
-                         const struct audit_keys *keys, size_t given)
+static void write_limits(struct buf *out, const struct cli_verdict *verdict)
 {
+    const struct audit_report *report = verdict->report;
     if (report->covered_to < report->records)
         buf_addf(out,
                  "no checkpoint covers the last %lld records yet: they fit together, and whoever "
                  "can write to the database could have made them\n",
                  (long long)(report->records - report->covered_to));
-    if (keys->count == 0)
+    if (verdict->own_keys && report->trusted > 0)
+        buf_adds(out, "no key was given (--key FILE): signatures were checked with the keys in the "
+                      "file itself, so compare those with what the hub's operator has published\n");
+    else if (verdict->keys->count == 0)
         buf_adds(out, "no key was given (--key FILE): who made the checkpoints is not known, and "
                       "whoever can write to the database could have made all of this\n");
-    if (given == 0)
-        buf_adds(out, "no checkpoint from elsewhere was given (--checkpoint FILE): this cannot "
-                      "tell whether records were cut off the end, whether the database is an old "
-                      "backup, or whether a holder of the signing key made the record anew\n");
+    if (verdict->given == 0)
+        buf_addf(out,
+                 "no checkpoint from elsewhere was given (--checkpoint FILE): this cannot tell "
+                 "whether records were cut off the end, whether the %s, or whether a holder of the "
+                 "signing key made the record anew\n",
+                 verdict->file ? "file is of an old backup" : "database is an old backup");
 }
 
-static int tell(const struct audit_report *report, const struct audit_keys *keys, size_t given)
+static void write_missing(struct buf *out, const struct cli_verdict *verdict)
 {
+    long long missing = (long long)(verdict->report->records - verdict->report->rows);
+    if (missing > 0 && verdict->file)
+        buf_addf(
+            out,
+            "\nin the file: %lld; for the other %lld the tree is there, not what they say: the "
+            "file cannot show that none of them belongs to what was asked for",
+            (long long)verdict->report->rows, missing);
+    else if (missing > 0)
+        buf_addf(out, "\nretention: %lld of them are no longer there; the tree still has them",
+                 missing);
+}
+
+int cli_audit_tell(const struct cli_verdict *verdict)
+{
+    const struct audit_report *report = verdict->report;
     struct buf out = BUF_INIT;
     int exit_code = AUDIT_EXIT_GOOD;
     if (report->verdict == AUDIT_UNUSABLE)
-        return unusable("", report->error);
+        return cli_audit_unusable("", report->error);
     if (report->verdict == AUDIT_BAD) {
         exit_code = AUDIT_EXIT_BAD;
         buf_addf(&out, "bad: record %lld", (long long)report->bad.seq);
@@ -135,12 +144,10 @@ static int tell(const struct audit_report *report, const struct audit_keys *keys
         buf_addf(&out, "good: %lld records of %s\nhead: ", (long long)report->records,
                  report->origin);
         write_hex(&out, report->head.bytes, TREE_HASH_BYTES);
-        if (report->rows < report->records)
-            buf_addf(&out, "\nretention: %lld of them are no longer there; the tree still has them",
-                     (long long)(report->records - report->rows));
+        write_missing(&out, verdict);
         buf_addf(&out, "\ncheckpoints: %lld, %lld signed by a trusted key; %zu from elsewhere\n",
-                 (long long)report->checkpoints, (long long)report->trusted, given);
-        write_limits(&out, report, keys, given);
+                 (long long)report->checkpoints, (long long)report->trusted, verdict->given);
+        write_limits(&out, verdict);
     }
     if (cli_print(&out) != CLI_OK)
         exit_code = AUDIT_EXIT_UNUSABLE;
@@ -150,34 +157,43 @@ static int tell(const struct audit_report *report, const struct audit_keys *keys
 
 /* ---- verify ---- */
 
-static int verify_database(const struct cli_args *args, const struct notes *notes)
+static int verify_database(const struct cli_args *args, const struct cli_notes *notes)
 {
     struct config config;
     struct audit_keys keys = {.count = 0};
     struct audit_report report;
-    const char *from;
     int exit_code = AUDIT_EXIT_UNUSABLE;
     if (!cli_load(args, "postgres.", &config))
         return AUDIT_EXIT_UNUSABLE;
-    if (load_keys(args, &config, &keys, &from)) {
+    if (load_keys(args, &config, &keys)) {
         struct audit_request request = {.dsn = config.postgres.dsn,
                                         .keys = &keys,
                                         .outside = notes->notes,
                                         .outside_count = notes->count};
         audit_db_verify(&request, &report);
-        exit_code = tell(&report, &keys, notes->count);
+        struct cli_verdict verdict = {.report = &report, .keys = &keys, .given = notes->count};
+        exit_code = cli_audit_tell(&verdict);
     }
     config_done(&config);
     return exit_code;
 }
 
+/* Needs no configuration, as it needs no database. */
+static int verify_file(const struct cli_args *args, const struct cli_notes *notes)
+{
+    struct audit_keys keys = {.count = 0};
+    if (!load_keys(args, NULL, &keys))
+        return AUDIT_EXIT_UNUSABLE;
+    return cli_audit_verify_file(args->word, &keys, notes);
+}
+
 int cli_audit_verify(const struct cli_args *args)
 {
-    struct notes notes = {.count = 0};
+    struct cli_notes notes = {.count = 0};
     int exit_code = AUDIT_EXIT_UNUSABLE;
-    if (load_notes(cli_value(args, "checkpoint"), &notes))
-        exit_code = verify_database(args, &notes);
-    notes_done(&notes);
+    if (cli_notes_load(cli_value(args, "checkpoint"), &notes))
+        exit_code = args->word ? verify_file(args, &notes) : verify_database(args, &notes);
+    cli_notes_done(&notes);
     return exit_code;
 }
 
@@ -202,9 +218,9 @@ static int print_public(const struct config *config, const char *path)
     struct audit_signer *signer;
     struct buf out = BUF_INIT;
     if (!path)
-        return unusable("record.signing_key_file", "it is not set");
+        return cli_audit_unusable("record.signing_key_file", "it is not set");
     if (!audit_signer_load(path, &signer, error))
-        return unusable(path, error);
+        return cli_audit_unusable(path, error);
     write_public(&out, config, signer);
     int exit_code = cli_print(&out);
     buf_done(&out);

@@ -59,6 +59,14 @@ void tree_fold(const struct tree_hash *nodes, int count, const struct tree_hash 
     *root = right;
 }
 
+int tree_skip_height(int64_t at, int64_t to)
+{
+    int height = 63 - __builtin_clzll((unsigned long long)(to - at));
+    if (at != 0 && __builtin_ctzll((unsigned long long)at) < height)
+        height = __builtin_ctzll((unsigned long long)at);
+    return height;
+}
+
 /* ---- the edge ---- */
 
 void tree_edge_init(struct tree_edge *edge)

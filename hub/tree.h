@@ -41,6 +41,10 @@ void tree_empty_root(struct tree_hash *root);
 void tree_fold(const struct tree_hash *nodes, int count, const struct tree_hash *rest,
                struct tree_hash *root);
 
+/* The height of the largest complete subtree that begins behind `at` leaves and ends at `to` or
+ * before; at < to. Where leaves are left out, nodes of these heights stand for them. */
+int tree_skip_height(int64_t at, int64_t to);
+
 /* ---- the edge ---- */
 
 struct tree_edge {

@@ -187,3 +187,76 @@ class Tree:
         for _, node in reversed(self.nodes[:-1]):
             root = parent(node, root)
         return root
+
+
+# ---- exports ----
+
+class Bad(Exception):
+    def __init__(self, seq, reason):
+        super().__init__(f"record {seq}: {reason}")
+        self.seq = seq
+
+
+class Export:
+    """Reads a whole export; raises Bad for what is wrong with it first."""
+
+    def __init__(self, lines, vkeys=None):
+        lines = list(lines)
+        self.header = json.loads(lines[0])
+        if self.header["export"] != "fleethub-record/1":
+            raise ValueError("no export")
+        self.vkeys = vkeys or self.header["keys"]
+        self.tree, self.records, self.checkpoints, self.roots = Tree(), [], [], {}
+        self.ended = False
+        for line in lines[1:]:
+            self._line(line)
+        if not self.ended:
+            raise Bad(self.tree.size + 1, "the file was cut off")
+        if self.tree.root().hex() != self.header["root"]:
+            raise Bad(1, "the root differs")
+
+    def _line(self, line):
+        if line.startswith(b'{"id":"'):
+            self._record(line)
+            return
+        value = json.loads(line)
+        if "skip" in value:
+            self._skip(value["skip"], [bytes.fromhex(node) for node in value["nodes"]])
+        elif "checkpoint" in value:
+            self._checkpoint(Note(value["checkpoint"]))
+        elif value.get("end"):
+            self.ended = True
+            if (self.tree.size, len(self.records)) != (self.header["size"], value["records"]):
+                raise Bad(self.tree.size + 1, "something is missing")
+        else:
+            raise Bad(self.tree.size + 1, "unknown line")
+
+    def _record(self, line):
+        body, told = canonical(line)
+        record = json.loads(line)
+        if record["seq"] != self.tree.size + 1:
+            raise Bad(self.tree.size + 1, "another record stands here")
+        if leaf_hash(body) != told:
+            raise Bad(record["seq"], "it was changed")
+        self.records.append(record)
+        self.tree.append(told)
+
+    def _skip(self, count, nodes):
+        end = self.tree.size + count
+        for node in nodes:
+            height = (end - self.tree.size).bit_length() - 1
+            if self.tree.size:
+                height = min(height, (self.tree.size & -self.tree.size).bit_length() - 1)
+            self.tree.append(node, height)
+            self.roots[self.tree.size] = self.tree.root()
+        if self.tree.size != end:
+            raise Bad(self.tree.size + 1, "nodes are missing")
+
+    def _checkpoint(self, note):
+        if note.origin != self.header["origin"] or note.size != self.tree.size:
+            raise Bad(self.tree.size, "a checkpoint out of place")
+        if not any(note.signed_by(vkey) for vkey in self.vkeys):
+            raise Bad(note.size, "a checkpoint that is not signed")
+        if note.root != self.tree.root():
+            raise Bad(note.size, "a checkpoint of something else")
+        self.checkpoints.append(note)

@@ -35,7 +35,7 @@ void audit_help_rehash(int64_t seq)
     struct pg_params params;
     bool over;
     uint8_t hash[RECORD_HASH_BYTES];
-    audit_row_query(&sql, seq - 1, seq);
+    audit_row_query(&sql, seq - 1, seq, "");
     assert_int_equal(pg_copy_begin(help.pg, buf_cstr(&sql), &error), PG_OK);
     assert_int_equal(pg_copy_next(help.pg, fields, AUDIT_ROW_FIELDS, &over, &error), PG_OK);
     assert_false(over);

@@ -5,7 +5,8 @@ import os
 import unittest
 
 from harness import Stack, envelope, wait_until
-from harness.audit import (Note, Tree, canonical, consistent, included, leaf_hash, of_answer)
+from harness.audit import (Bad, Export, Note, Tree, canonical, consistent, included, leaf_hash,
+                           of_answer)
 from harness.hub import command
 
 RECORDS = 150
@@ -253,6 +254,139 @@ class Audit(unittest.TestCase):
         result = command("run", "--config", self.hub.config_path)
         self.assertEqual(result.returncode, 1)
         self.assertIn("signing_key_file", result.stderr)
+
+    # ---- exports ----
+
+    def export(self, *words, name="export"):
+        path = os.path.join(self.stack.folder.path, name)
+        result = command("audit", "export", "--config", self.hub.config_path, "--output", path,
+                         *words)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        with open(path, "rb") as file:
+            return path, file.read().splitlines()
+
+    def verify_file(self, lines, *words):
+        """With neither configuration nor network."""
+        path = os.path.join(self.stack.folder.path, "changed")
+        with open(path, "wb") as file:
+            file.write(b"".join(line + b"\n" for line in lines))
+        return command("audit", "verify", path, *words)
+
+    def keys_file(self, *vkeys):
+        path = os.path.join(self.stack.folder.path, "vkeys")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("".join(vkey + "\n" for vkey in vkeys))
+        return path
+
+    def test_an_export_proves_itself(self):
+        self.publish()
+        self.wait_covered(RECORDS)
+        kept = os.path.join(self.stack.folder.path, "kept")
+        with open(kept, "w", encoding="utf-8") as file:
+            file.write(self.wait_covered(RECORDS)["note"])
+        path, lines = self.export()
+        export = Export(lines, [self.vkey])
+        self.assertGreaterEqual(len(export.records), RECORDS)
+        self.assertEqual(len(export.records), export.header["size"])
+        self.assertEqual([n.size for n in export.checkpoints],
+                         sorted(c["size"] for c in self.checkpoints()
+                                if c["size"] <= export.header["size"]))
+        self.stack.postgres.stop()
+        self.expect(command("audit", "verify", path), 0, "good:", "--key FILE",
+                    "--checkpoint FILE")
+        result = command("audit", "verify", path, "--key", self.keys_file(self.vkey),
+                         "--checkpoint", kept)
+        self.expect(result, 0, "good:", "1 from elsewhere")
+        self.assertNotIn("FILE", result.stdout)
+
+    def test_a_part_of_the_record_proves_itself(self):
+        self.publish()
+        self.wait_covered(RECORDS)
+        received = [r["received"] for r in self.hub.events(kind="event", order_by="seq")]
+        for words, wanted in (
+                (("--vid", "V3"), lambda r: r["vid"] == "V3"),
+                (("--from", "40", "--to", "77"), lambda r: 40 <= r["seq"] <= 77),
+                (("--start", received[20], "--end", received[50], "--vid", "V1"),
+                 lambda r: received[20] <= r["received"] < received[50] and r["vid"] == "V1"),
+                (("--vid", "NOBODY"), lambda r: False)):
+            with self.subTest(words=words):
+                path, lines = self.export(*words)
+                export = Export(lines, [self.vkey])
+                shown = {r["seq"]: r for r in self.hub.events(order_by="seq")}
+                self.assertEqual(export.records, [r for s, r in shown.items()
+                                                  if wanted(r) and s <= export.header["size"]])
+                self.assertEqual(len(export.checkpoints), 1)
+                self.expect(command("audit", "verify", path), 0, "good:", "in the file:")
+
+    def test_an_export_shows_the_record_as_it_was_at_a_checkpoint_given(self):
+        self.publish(50)
+        early = self.wait_covered(50)
+        kept = os.path.join(self.stack.folder.path, "kept")
+        with open(kept, "w", encoding="utf-8") as file:
+            file.write(early["note"])
+        self.publish(50, start=200)
+        self.wait_covered(early["size"] + 50)
+        path, _ = self.export("--vid", "V3")
+        self.expect(command("audit", "verify", path, "--checkpoint", kept), 2, "--checkpoint")
+        path, _ = self.export("--vid", "V3", "--checkpoint", kept)
+        self.expect(command("audit", "verify", path, "--checkpoint", kept), 0, "good:")
+
+    def test_each_change_of_an_export_is_found_by_seq(self):
+        self.publish(40)
+        self.wait_covered(40)
+        _, lines = self.export()
+        places = [i for i, line in enumerate(lines) if line.startswith(b'{"id"')]
+        good = self.verify_file(lines)
+        self.expect(good, 0, "good:")
+        place = places[16]  # seq 17
+        line = lines[place]
+
+        def judge(changed, seq, reason):
+            self.expect(self.verify_file(changed), 1, f"bad: record {seq}", reason)
+            with self.assertRaises(Bad) as caught:
+                Export(changed, [self.vkey])
+            self.assertEqual(caught.exception.seq, seq)
+
+        record = Export(lines).records[16]
+        for member, value in record.items():
+            if member in ("seq", "hash"):
+                continue
+            name = f'"{member}":'.encode()
+            start = line.index(name) + len(name)
+            other = b'"x"' if value is None else line[start:start + 1] + b" " \
+                if member == "data" else b"null"
+            end = start + (1 if member == "data" else line[start:].index(b","))
+            changed = list(lines)
+            changed[place] = line[:start] + other + line[end:]
+            if member != "id":
+                with self.subTest(member=member):
+                    judge(changed, 17, "changed")
+        judge(lines[:place] + lines[place + 1:], 17, "stands in its place")
+        judge(lines[:place] + [lines[place + 1], line] + lines[place + 2:], 17,
+              "stands in its place")
+        judge(lines[:place + 1] + [line] + lines[place + 1:], 18, "stands in its place")
+        judge(lines[:place], 17, "cut off")
+        judge(lines[:-1], Export(lines).header["size"] + 1, "cut off")
+
+    def test_an_export_made_up_by_another_is_found_by_its_key(self):
+        """All of it fits together, but for who signed it."""
+        self.publish(20)
+        self.wait_covered(20)
+        _, lines = self.export()
+        _, other = make_key(self.stack, "other.key")
+        self.expect(self.verify_file(lines, "--key", self.keys_file(other)), 1, "trusted")
+        self.expect(self.verify_file(lines, "--key", self.keys_file(self.vkey)), 0, "good:")
+        unsigned = [line for line in lines if not line.startswith(b'{"checkpoint"')]
+        self.expect(self.verify_file(unsigned, "--key", self.keys_file(self.vkey)), 1, "trusted")
+
+    def test_what_is_no_export_is_unusable(self):
+        for lines in ([], [b""], [b"{}"], [b"nonsense"], [b'{"export":"other/1"}'],
+                      [b'{"export":"fleethub-record/1"}']):
+            self.expect(self.verify_file(lines), 2, "fleethub audit:")
+        self.expect(command("audit", "verify", "/nonexistent"), 2, "/nonexistent")
+        for words in (("--vid", "a.b"), ("--start", "x"), ("--from", "0"), ("--to", "x")):
+            result = command("audit", "export", "--config", self.hub.config_path, *words)
+            self.assertEqual(result.returncode, 2, result.stderr)
 
 
 if __name__ == "__main__":
