@@ -1,5 +1,6 @@
 """Live queries: what a client is told, in what order, and after a break."""
 
+import os
 import random
 import threading
 import time
@@ -302,9 +303,9 @@ class Model(LiveCase):
     def setUp(self):
         super().setUp()
         self.other = self.stack.add_hub().start()
-        seed = random.randrange(1 << 30)
+        seed = int(os.environ.get("FLEETHUB_TEST_SEED") or random.randrange(1 << 30))
         self.random = random.Random(seed)
-        print(f"seed {seed}", flush=True)
+        print(f"FLEETHUB_TEST_SEED={seed}", flush=True)
 
     def term(self):
         r = self.random
