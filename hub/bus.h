@@ -156,6 +156,8 @@ enum bus_status bus_consume(struct bus *bus, const struct bus_consume *what,
  * open anew. While messages keep coming it looks for more once a millisecond. Where it has to
  * subscribe anew it may wait for the server's answers beyond timeout_ms, seconds at most. */
 enum bus_status bus_next(struct bus_consumer *consumer, int timeout_ms, struct bus_msg *msg);
+/* True when bus_next has something to look at without waiting. */
+bool bus_at_hand(struct bus_consumer *consumer);
 /* True when all that the stream held at the last look has been handed out, and the connection is
  * up; a look costs a request and is made only when nothing is at hand. */
 bool bus_caught_up(struct bus_consumer *consumer);

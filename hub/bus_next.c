@@ -176,6 +176,11 @@ static bool at_hand(struct bus_consumer *c)
     return natsSubscription_GetPending(c->sub, &msgs, NULL) == NATS_OK && msgs > 0;
 }
 
+bool bus_at_hand(struct bus_consumer *c)
+{
+    return !c->epoch_over && bus_attached(c) && at_hand(c);
+}
+
 /* ---- the watch ---- */
 
 /* Asks the server whether all has been delivered: true and *all, or false for no answer. `gone`:

@@ -12,6 +12,7 @@
 
 enum {
     POLL_SLICE_MS = 100,           /* how soon an interrupt is noticed */
+    IDLE_SLICE_MS = 2,             /* and that there is something to do meanwhile */
     CLIENT_CHECK_VERSION = 140000, /* the first that knows client_connection_check_interval */
     KEEPALIVE_IDLE_S = 10,
     KEEPALIVE_INTERVAL_S = 5,
@@ -76,12 +77,23 @@ bool pg_socket_wait(struct pg *pg, short events, int64_t deadline_ms)
         struct pollfd fd = {.fd = PQsocket(pg->conn), .events = events};
         if (fd.fd < 0)
             return false;
-        int n = poll(&fd, 1, left_ms < POLL_SLICE_MS ? (int)left_ms : POLL_SLICE_MS);
+        int slice_ms = pg->meanwhile ? IDLE_SLICE_MS : POLL_SLICE_MS;
+        int n = pg->meanwhile ? poll(&fd, 1, 0) : 0;
+        if (n == 0 && pg->meanwhile && pg->meanwhile(pg->meanwhile_closure))
+            continue;
+        if (n == 0)
+            n = poll(&fd, 1, left_ms < slice_ms ? (int)left_ms : slice_ms);
         if (n > 0)
             return true;
         if (n < 0 && errno != EINTR)
             return false;
     }
+}
+
+void pg_meanwhile(struct pg *pg, pg_meanwhile_fn *work, void *closure)
+{
+    pg->meanwhile = work;
+    pg->meanwhile_closure = closure;
 }
 
 bool pg_flush_all(struct pg *pg, int64_t deadline_ms)
@@ -131,6 +143,11 @@ enum pg_status pg_collect(struct pg *pg, PGresult **last, struct pg_error *error
         if (!result)
             break;
         ExecStatusType type = PQresultStatus(result);
+        if (type == PGRES_COPY_IN || type == PGRES_COPY_OUT) { /* for ever, until it is ended */
+            PQclear(result);
+            PQclear(kept);
+            return pg_drop(pg, error, "a COPY was begun and not ended");
+        }
         if (type != PGRES_COMMAND_OK && type != PGRES_TUPLES_OK && status == PG_OK) {
             status = pg_refusal(pg, result, error);
         }

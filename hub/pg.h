@@ -65,6 +65,12 @@ int pg_backend_pid(const struct pg *pg);
  * read. */
 bool pg_dsn_user(const char *dsn, char *user, size_t user_bytes);
 
+/* While a call waits for the server, `work` is called again and again, as long as it returns true
+ * (it did something); it makes no call on this connection and takes a moment only. NULL: nothing is
+ * done meanwhile, as at first. */
+typedef bool pg_meanwhile_fn(void *closure);
+void pg_meanwhile(struct pg *pg, pg_meanwhile_fn *work, void *closure);
+
 /* ---- parameters, in binary ---- */
 
 /* Type ids of PostgreSQL's own types never change (pg_type.dat). */
@@ -168,6 +174,32 @@ struct pg_field pg_get_field(const struct pg_result *result, int row, int column
 /* Of a field: an integer of 2, 4 or 8 bytes, and a timestamptz in microseconds since 1970. */
 int64_t pg_field_int(const struct pg_field *field);
 int64_t pg_field_timestamp_us(const struct pg_field *field);
+
+/* ---- loading many rows (pg_load.c) ---- */
+
+struct pg_load {
+    struct pg *pg;
+    struct buf bytes; /* not yet handed to the connection */
+};
+/* Begins a COPY … FROM STDIN (FORMAT binary) without parameters. No other call is made until
+ * pg_load_end, except where a call of it failed. On failure nothing is left to end. */
+enum pg_status pg_load_begin(struct pg_load *load, struct pg *pg, const char *sql,
+                             struct pg_error *error);
+/* Begins a row of so many fields; those follow, each by one call. Waits while the server is behind,
+ * so that memory is bounded. */
+enum pg_status pg_load_row(struct pg_load *load, int fields, struct pg_error *error);
+void pg_load_null(struct pg_load *load);
+void pg_load_int2(struct pg_load *load, int16_t value);
+void pg_load_int4(struct pg_load *load, int32_t value);
+void pg_load_int8(struct pg_load *load, int64_t value);
+/* text, bytea, uuid. */
+void pg_load_bytes(struct pg_load *load, const void *bytes, size_t size);
+void pg_load_jsonb(struct pg_load *load, const char *text, size_t size);
+void pg_load_timestamp_us(struct pg_load *load, int64_t unix_us);
+/* Sends the end. What the server made of it all is the business of pg_load_result. */
+enum pg_status pg_load_end(struct pg_load *load, struct pg_error *error);
+/* PG_VALUE: it did not take a value; PG_FAILED: a key that is there already, for one. */
+enum pg_status pg_load_result(struct pg_load *load, struct pg_error *error);
 
 /* ---- a pool for the workers of HTTP ---- */
 

@@ -16,6 +16,8 @@ struct pg {
     int call_timeout_ms;
     const struct pg_statement *prepared[PG_PREPARED_MAX];
     int prepared_count;
+    pg_meanwhile_fn *meanwhile; /* NULL: none */
+    void *meanwhile_closure;
     char *copied;    /* the row handed out last, libpq's */
     bool copy_begun; /* the header has been passed over */
 };

@@ -1,7 +1,6 @@
 /*
- * record_batch: records on their way into the archive, and the one transaction that takes them
- * there: the fence, the digests that tell which are new, the rows with their hashes, the stream
- * positions up to which they were read, the end of the log.
+ * record_batch: records on their way into the archive, and what goes with them; record_commit.h
+ * takes them there.
  *
  * Ownership: a batch copies what is added to it.
  * Threads: one per batch.
@@ -16,8 +15,8 @@
 #include "hub/record_throttle.h"
 
 enum {
-    RECORD_BATCH_ROWS = 500,
-    RECORD_BATCH_BYTES = 1024 * 1024,
+    RECORD_BATCH_ROWS = 4096,
+    RECORD_BATCH_BYTES = 4 * 1024 * 1024,
     RECORD_STREAMS = 3, /* TWIN_EVENTS, TWIN_ACK, TWIN_RECORD */
 };
 
@@ -34,8 +33,6 @@ struct record_batch;
 struct record_batch *record_batch_new(const char *region);
 void record_batch_free(struct record_batch *batch);
 void record_batch_reset(struct record_batch *batch);
-/* The log's tree, which grows with what is committed; the batch owns it. */
-struct record_tree *record_batch_tree(struct record_batch *batch);
 
 /* Adds a record; `day` for the table of digests. False: no memory, nothing was added. */
 bool record_batch_add(struct record_batch *batch, const struct record *record, int32_t day);
@@ -49,16 +46,5 @@ struct record_progress {
     struct record_position position;
     const struct record_throttle *throttle;
 };
-
-struct record_outcome {
-    bool fenced; /* another hub writes; nothing was written */
-    size_t records[RECORD_KIND_COUNT], duplicates;
-};
-
-/* Commits. On PG_OK and not fenced all of it is on record. On PG_LOST nobody knows; what is true
- * stands in the positions. The batch is unchanged; the caller resets it. */
-enum pg_status record_batch_commit(struct record_batch *batch, struct pg *pg, int64_t writer,
-                                   const struct record_progress progress[RECORD_STREAMS],
-                                   struct record_outcome *outcome, struct pg_error *error);
 
 #endif

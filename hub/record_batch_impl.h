@@ -1,6 +1,6 @@
 /*
- * What record_batch.c (collecting and committing) and record_rows.c (a batch as parameters of
- * statements) share.
+ * What record_batch.c (collecting), record_commit.c (committing) and record_rows.c (a batch as what
+ * the server is sent) share.
  */
 #ifndef HUB_RECORD_BATCH_IMPL_H
 #define HUB_RECORD_BATCH_IMPL_H
@@ -14,13 +14,25 @@ struct record_row {
     bool plain;     /* jsonb takes its data */
 };
 
-/* Each runs one statement over the rows that are no duplicates. */
+struct record_chunk;
+struct record_batch {
+    char *region;
+    struct record_row *rows;
+    size_t count, capacity;
+    size_t bytes;
+    struct record_chunk *chunks; /* the newest first */
+};
+
+/* Of the rows that are no duplicates. `inserted` gets the ids of those that were new. */
 enum pg_status record_rows_digests(struct pg *pg, struct pg_params *params,
                                    const struct record_row *rows, size_t count,
                                    struct pg_result **inserted, struct pg_error *error);
-enum pg_status record_rows_insert(struct pg *pg, struct pg_params *params,
-                                  const struct record_row *rows, size_t count,
-                                  struct pg_error *error);
+/* All of them are taken for new: what the server makes of it is left to pg_load_result. */
+enum pg_status record_rows_load_digests(struct pg *pg, struct pg_load *load,
+                                        const struct record_row *rows, size_t count,
+                                        struct pg_error *error);
+enum pg_status record_rows_load(struct pg *pg, const struct record_row *rows, size_t count,
+                                struct pg_error *error);
 enum pg_status record_rows_positions(struct pg *pg, struct pg_params *params,
                                      const struct record_progress progress[RECORD_STREAMS],
                                      struct pg_error *error);

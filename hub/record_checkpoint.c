@@ -213,13 +213,25 @@ enum pg_status record_checkpoint_begin(struct record_checkpoint *checkpoint, str
 
 /* ---- making ---- */
 
+void record_checkpoint_batch(struct record_checkpoint *checkpoint)
+{
+    checkpoint->made_size = 0;
+}
+
+bool record_checkpoint_full(const struct record_checkpoint *checkpoint, int64_t size)
+{
+    int64_t last_size = checkpoint->made_size ? checkpoint->made_size : checkpoint->last_size;
+    return last_size >= 0 && size - last_size >= RECORD_CHECKPOINT_RECORDS;
+}
+
 bool record_checkpoint_due(const struct record_checkpoint *checkpoint, int64_t size)
 {
     if (checkpoint->last_size < 0 || size <= checkpoint->last_size)
         return false;
-    return size - checkpoint->last_size >= RECORD_CHECKPOINT_RECORDS ||
-           clock_mono_ms() - checkpoint->last_ms >=
-               checkpoint->config->record.checkpoint_s * INT64_C(1000);
+    return record_checkpoint_full(checkpoint, size) ||
+           (checkpoint->made_size == 0 &&
+            clock_mono_ms() - checkpoint->last_ms >=
+                checkpoint->config->record.checkpoint_s * INT64_C(1000));
 }
 
 static enum pg_status note_key(struct record_checkpoint *checkpoint, struct pg *pg,

@@ -49,7 +49,12 @@ void record_checkpoint_free(struct record_checkpoint *checkpoint);
  * to be said of the key. */
 enum pg_status record_checkpoint_begin(struct record_checkpoint *checkpoint, struct pg *pg,
                                        struct record_batch *batch, struct pg_error *error);
-/* True when one has to be made for a log of that size. */
+/* A transaction begins: whatever an earlier one made was not committed. */
+void record_checkpoint_batch(struct record_checkpoint *checkpoint);
+/* True when a log of that size has RECORD_CHECKPOINT_RECORDS more than at the last one, or than at
+ * the one made in this transaction. */
+bool record_checkpoint_full(const struct record_checkpoint *checkpoint, int64_t size);
+/* True when one has to be made for a log of that size, at the end of a batch. */
 bool record_checkpoint_due(const struct record_checkpoint *checkpoint, int64_t size);
 /* Within the transaction that commits this edge. */
 enum pg_status record_checkpoint_make(struct record_checkpoint *checkpoint, struct pg *pg,

@@ -7,6 +7,8 @@
 #include "hub/migrate.h"
 #include "hub/pg.h"
 #include "hub/record_checkpoint.h"
+#include "hub/record_commit.h"
+#include "hub/record_gather.h"
 #include "hub/record_lease.h"
 #include "hub/record_notes.h"
 #include "hub/record_partitions.h"
@@ -31,9 +33,7 @@ enum {
     STANDBY_MS = 1000, /* how often a hub that stands by looks whether it is needed */
     BEAT_MS = 1000,
     PUBLISH_MS = 1000,
-    BATCH_AGE_MS = 50,   /* how long the first record of a batch waits for others */
-    TURN_MESSAGES = 100, /* of one stream, before the others have their turn */
-    IDLE_WAIT_MS = 20,
+    BATCH_AGE_MS = 50, /* how long the first record of a batch waits for others */
     PAUSE_STEP_MS = 20,
     MINUTE_GRACE_MS = 30000, /* an idle stream's minute is over that long after its end */
     PARTITIONS_MS = 3600000, /* partitions are looked after that often; they are days long */
@@ -54,12 +54,16 @@ struct record_lane {
     struct record_stream streams[RECORD_STREAMS];
     struct record_maker *maker;
     struct record_batch *batch;
+    struct record_batch *ahead; /* what is taken while `batch` is being committed */
+    bool ahead_failed;
+    struct record_commit *commit;
     struct record_checkpoint *checkpoint;
     int64_t batch_since_ms; /* when it got something to commit; 0: nothing */
     int64_t beat_ms, publish_ms, partitions_ms;
     uint64_t connects; /* of the bus, as of the last doubt */
     int backoff_ms;
     unsigned turn; /* which stream to wait for */
+    bool asks;     /* NATS, who is registered */
     char scope[NAME_BYTES], holder[NAME_BYTES], subject[NAME_BYTES];
 
     /* shared */
@@ -131,6 +135,7 @@ static void forget(struct record_lane *lane)
 {
     record_streams_close(lane->streams);
     record_batch_reset(lane->batch);
+    record_batch_reset(lane->ahead);
     lane->batch_since_ms = 0;
     lane->writer = false;
 }
@@ -282,63 +287,53 @@ static bool open_streams(struct record_lane *lane, int64_t now_ms)
     return true;
 }
 
-enum taken { TAKEN_SOME, TAKEN_NONE, TAKEN_NO_MEMORY };
-
-/* Takes what a stream has at hand, a turn's worth of it. */
-static enum taken take_turn(struct record_lane *lane, struct record_stream *stream, int wait_ms)
-{
-    struct bus_msg msg;
-    enum taken taken = TAKEN_NONE;
-    for (int i = 0; i < TURN_MESSAGES && !record_batch_full(lane->batch); i++) {
-        enum bus_status status = bus_next(stream->consumer, i == 0 ? wait_ms : 0, &msg);
-        if (status == BUS_EPOCH) {
-            bus_consumer_close(stream->consumer);
-            stream->consumer = NULL;
-            stream->retry_at_ms = 0;
-        }
-        if (status != BUS_OK)
-            break;
-        bool kept = record_stream_take(stream, lane->maker, &msg, lane->batch);
-        bus_msg_done(&msg);
-        if (!kept)
-            return TAKEN_NO_MEMORY;
-        taken = TAKEN_SOME;
-        failpoint_reached(FAILPOINT_RECORD_TAKEN);
-    }
-    has_work(lane);
-    return taken;
-}
-
-/* One turn of every stream; where none has anything, a short wait at one of them. */
-static enum taken gather(struct record_lane *lane)
-{
-    enum taken all = TAKEN_NONE;
-    for (int i = 0; i < RECORD_STREAMS; i++) {
-        if (!lane->streams[i].consumer)
-            continue;
-        enum taken taken = take_turn(lane, &lane->streams[i], 0);
-        if (taken == TAKEN_NO_MEMORY)
-            return taken;
-        if (taken == TAKEN_SOME)
-            all = taken;
-    }
-    if (all == TAKEN_SOME)
-        return all;
-    for (int i = 0; i < RECORD_STREAMS; i++) {
-        struct record_stream *stream = &lane->streams[lane->turn++ % RECORD_STREAMS];
-        if (stream->consumer)
-            return take_turn(lane, stream, IDLE_WAIT_MS);
-    }
-    clock_pause_ms(IDLE_WAIT_MS);
-    return all;
-}
-
 static void count(const struct record_outcome *outcome)
 {
     metrics_inc(METRIC_BATCHES, RESULT_OK);
     metrics_add(METRIC_RECORDS_DUPLICATE, 0, 0, outcome->duplicates);
     for (int kind = 0; kind < RECORD_KIND_COUNT; kind++)
         metrics_add(METRIC_RECORDS, (size_t)kind, 0, outcome->records[kind]);
+}
+
+/* While PostgreSQL is at one batch, the next is taken. */
+static bool take_ahead(void *closure)
+{
+    struct record_lane *lane = closure;
+    if (lane->ahead_failed)
+        return false;
+    enum record_gathered gathered =
+        record_gather_ahead(lane->streams, lane->maker, lane->ahead, &lane->turn);
+    lane->ahead_failed = gathered == RECORD_GATHERED_NO_MEMORY;
+    return gathered == RECORD_GATHERED_SOME;
+}
+
+/* Not while refusals are being counted: the counts that are committed are those of the batch. Nor
+ * where it may take asking NATS who is registered. */
+static bool may_take_ahead(const struct record_lane *lane,
+                           const struct record_progress progress[RECORD_STREAMS])
+{
+    for (int i = 0; i < RECORD_STREAMS; i++) {
+        if (progress[i].throttle)
+            return false;
+    }
+    return !lane->asks;
+}
+
+/* The batch is on record. */
+static void committed(struct record_lane *lane,
+                      const struct record_progress progress[RECORD_STREAMS],
+                      const struct record_outcome *outcome)
+{
+    struct record_batch *done = lane->batch;
+    record_streams_committed(lane->streams, progress);
+    record_batch_reset(done);
+    lane->batch = lane->ahead;
+    lane->ahead = done;
+    lane->batch_since_ms = 0;
+    has_work(lane);
+    lane->beat_ms = clock_mono_ms();
+    lane->backoff_ms = BACKOFF_FIRST_MS;
+    count(outcome);
 }
 
 static bool commit(struct record_lane *lane)
@@ -349,8 +344,12 @@ static bool commit(struct record_lane *lane)
 
     record_streams_progress(lane->streams, progress);
     failpoint_reached(FAILPOINT_RECORD_GATHERED);
-    if (record_batch_commit(lane->batch, lane->pg, lane->writer_number, progress, &outcome,
-                            &error) != PG_OK) {
+    lane->ahead_failed = false;
+    pg_meanwhile(lane->pg, may_take_ahead(lane, progress) ? take_ahead : NULL, lane);
+    enum pg_status status = record_commit_batch(lane->commit, lane->batch, lane->pg,
+                                                lane->writer_number, progress, &outcome, &error);
+    pg_meanwhile(lane->pg, NULL, NULL);
+    if (status != PG_OK) {
         metrics_inc(METRIC_BATCHES, RESULT_FAILED);
         fail(lane, "committing a batch", error.text);
         return false;
@@ -361,13 +360,10 @@ static bool commit(struct record_lane *lane)
         return false;
     }
     failpoint_reached(FAILPOINT_RECORD_COMMITTED);
-    record_streams_committed(lane->streams);
-    record_batch_reset(lane->batch);
-    lane->batch_since_ms = 0;
-    lane->beat_ms = clock_mono_ms();
-    lane->backoff_ms = BACKOFF_FIRST_MS;
-    count(&outcome);
-    return true;
+    committed(lane, progress, &outcome);
+    if (lane->ahead_failed)
+        fail(lane, "reading", "no memory");
+    return !lane->ahead_failed;
 }
 
 static bool beat(struct record_lane *lane)
@@ -457,7 +453,11 @@ static bool tell(struct record_lane *lane)
 static void work(struct record_lane *lane)
 {
     int64_t now_ms = clock_mono_ms();
-    if (!open_streams(lane, now_ms) || gather(lane) == TAKEN_NO_MEMORY) {
+    bool good = open_streams(lane, now_ms) &&
+                record_gather(lane->streams, lane->maker, lane->batch, &lane->turn) !=
+                    RECORD_GATHERED_NO_MEMORY;
+    has_work(lane);
+    if (!good) {
         fail(lane, "reading", "no memory, or NATS does not say who is registered");
         return;
     }
@@ -519,6 +519,8 @@ static void lane_free(struct record_lane *lane)
     record_maker_free(lane->maker);
     record_checkpoint_free(lane->checkpoint);
     record_batch_free(lane->batch);
+    record_batch_free(lane->ahead);
+    record_commit_free(lane->commit);
     pthread_mutex_destroy(&lane->lock);
     free(lane);
 }
@@ -545,14 +547,17 @@ struct record_lane *record_lane_start(const struct record_lane_options *options)
     pthread_mutex_init(&lane->lock, NULL);
     lane->maker = record_maker_new((size_t)lane->config->nats.limits.payload_bytes);
     lane->batch = record_batch_new(lane->config->region);
+    lane->ahead = record_batch_new(lane->config->region);
+    lane->commit = record_commit_new();
+    lane->asks = options->admits != NULL;
     lane->checkpoint = record_checkpoint_new(lane->config, lane->bus, options->signers);
-    if (lane->batch)
-        record_tree_checkpoints(record_batch_tree(lane->batch), lane->checkpoint);
+    if (lane->commit)
+        record_tree_checkpoints(record_commit_tree(lane->commit), lane->checkpoint);
     if (lane->maker)
         record_maker_admission(lane->maker, options->admits, options->admits_closure);
     name_all(lane);
-    if (!record_streams_init(lane->streams) || !lane->maker || !lane->batch || !lane->checkpoint ||
-        pthread_create(&lane->thread, NULL, run, lane) != 0) {
+    if (!record_streams_init(lane->streams) || !lane->maker || !lane->batch || !lane->ahead ||
+        !lane->commit || !lane->checkpoint || pthread_create(&lane->thread, NULL, run, lane) != 0) {
         lane_free(lane);
         return NULL;
     }

@@ -16,7 +16,8 @@
  *
  * Threads: one of its own; record_lane_status from any. What it may wait for: the broker (seconds,
  * see bus_next), PostgreSQL (its deadlines below).
- * Memory: one batch (record_batch.h), and what the bus holds of three consumers.
+ * Memory: two batches (record_batch.h): one that is being committed, one that is taken meanwhile;
+ *         and what the bus holds of three consumers.
  */
 #ifndef HUB_RECORD_LANE_H
 #define HUB_RECORD_LANE_H

@@ -1,5 +1,6 @@
 #include "hub/record_batch_impl.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Microseconds of a time in nanoseconds, rounded down, and what is left of it. */
@@ -53,6 +54,9 @@ static const struct pg_statement insert_digests = {
            "SELECT * FROM unnest($1::uuid[], $2::integer[], $3::bigint[]) "
            "ON CONFLICT DO NOTHING RETURNING id"};
 
+static const char load_digests[] = "COPY digests (id, day, seq) FROM STDIN (FORMAT binary)";
+enum { DIGEST_COLUMNS = 3 };
+
 enum pg_status record_rows_digests(struct pg *pg, struct pg_params *params,
                                    const struct record_row *at, size_t count,
                                    struct pg_result **inserted, struct pg_error *error)
@@ -68,26 +72,49 @@ enum pg_status record_rows_digests(struct pg *pg, struct pg_params *params,
     return pg_run(pg, &insert_digests, params, inserted, error);
 }
 
-/* ---- records ---- */
+static int by_id(const void *a, const void *b)
+{
+    const struct record_row *const *one = a, *const *two = b;
+    return memcmp((*one)->record.id, (*two)->record.id, RECORD_ID_BYTES);
+}
 
-/* `raw` crosses the wire once; the server makes the jsonb of it. */
-static const struct pg_statement insert_records = {
-    .name = "record_insert",
-    .sql =
-        "INSERT INTO records (seq, id, hash, kind, vid, region, type, severity, actor, request_id, "
-        "boot, boot_raw, vehicle_seq, timestamp, timestamp_rest_ns, received, received_rest_ns, "
-        "archived, stream, stream_seq, data, raw) "
-        "SELECT seq, id, hash, kind, vid, $20::text, type, severity, actor, request_id, "
-        "boot, boot_raw, vehicle_seq, timestamp, timestamp_rest_ns, received, received_rest_ns, "
-        "$21::timestamptz, stream, stream_seq, "
-        "CASE WHEN plain THEN convert_from(raw, 'UTF8')::jsonb END, raw "
-        "FROM unnest($1::bigint[], $2::uuid[], $3::bytea[], $4::text[], $5::text[], $6::text[], "
-        "$7::text[], $8::text[], $9::text[], $10::text[], $11::bytea[], $12::bigint[], "
-        "$13::timestamptz[], $14::smallint[], $15::timestamptz[], $16::smallint[], $17::text[], "
-        "$18::bigint[], $19::boolean[], $22::bytea[]) "
-        "AS u (seq, id, hash, kind, vid, type, severity, actor, request_id, boot, boot_raw, "
-        "vehicle_seq, timestamp, timestamp_rest_ns, received, received_rest_ns, stream, "
-        "stream_seq, plain, raw)"};
+static enum pg_status load_sorted(struct pg_load *load, const struct record_row *const *sorted,
+                                  size_t count, struct pg_error *error)
+{
+    for (size_t i = 0; i < count; i++) {
+        enum pg_status status = pg_load_row(load, DIGEST_COLUMNS, error);
+        if (status != PG_OK)
+            return status;
+        pg_load_bytes(load, sorted[i]->record.id, RECORD_ID_BYTES);
+        pg_load_int4(load, sorted[i]->day);
+        pg_load_int8(load, sorted[i]->record.seq);
+    }
+    return pg_load_end(load, error);
+}
+
+enum pg_status record_rows_load_digests(struct pg *pg, struct pg_load *load,
+                                        const struct record_row *at, size_t count,
+                                        struct pg_error *error)
+{
+    struct rows rows = {at, count};
+    size_t sorted_count = 0;
+    /* In the order of the index, whose pages are visited once then. */
+    const struct record_row **sorted = malloc((count + 1) * sizeof *sorted);
+    if (!sorted) {
+        *error = (struct pg_error){.text = "no memory"};
+        return PG_FAILED;
+    }
+    EACH_NEW(rows, row)
+    sorted[sorted_count++] = row;
+    qsort(sorted, sorted_count, sizeof *sorted, by_id);
+    enum pg_status status = pg_load_begin(load, pg, load_digests, error);
+    if (status == PG_OK)
+        status = load_sorted(load, sorted, sorted_count, error);
+    free(sorted);
+    return status;
+}
+
+/* ---- records ---- */
 
 /* The columns that are one slice of the record, or text made of it; NULL at: null. */
 enum text_column {
@@ -99,8 +126,6 @@ enum text_column {
     COLUMN_REQUEST_ID,
     COLUMN_BOOT,
     COLUMN_BOOT_RAW,
-    COLUMN_STREAM,
-    COLUMN_RAW
 };
 
 static struct slice of_cstr(const char *text)
@@ -131,85 +156,83 @@ static struct slice column_of(const struct record_row *row, enum text_column col
         return nul ? none : record->boot;
     case COLUMN_BOOT_RAW:
         return nul ? record->boot : none;
-    case COLUMN_STREAM:
-        return record->stream;
-    case COLUMN_RAW:
-        return record->data;
     }
     return none;
 }
 
-static void add_texts(struct pg_params *params, struct rows rows, enum text_column column)
+static void load_text(struct pg_load *load, struct slice text)
 {
-    bool bytes = column == COLUMN_BOOT_RAW || column == COLUMN_RAW;
-    pg_array_begin(params, bytes ? PG_BYTEA : PG_TEXT);
-    EACH_NEW(rows, row)
-    {
-        struct slice text = column_of(row, column);
-        if (text.at)
-            pg_array_bytes(params, text.at, text.size);
-        else
-            pg_array_null(params);
-    }
-    pg_array_end(params);
+    if (text.at)
+        pg_load_bytes(load, text.at, text.size);
+    else
+        pg_load_null(load);
+}
+
+static void load_int(struct pg_load *load, int64_t value, int64_t none)
+{
+    if (value == none)
+        pg_load_null(load);
+    else
+        pg_load_int8(load, value);
 }
 
 /* Two columns: the microsecond, and the nanoseconds beyond it. */
-static void add_times(struct pg_params *params, struct rows rows, size_t offset)
+static void load_time(struct pg_load *load, int64_t ns)
 {
-    int64_t ns;
-    int16_t rest_ns;
-    pg_array_begin(params, PG_TIMESTAMPTZ);
-    EACH_NEW(rows, row)
-    {
-        memcpy(&ns, (const char *)&row->record + offset, sizeof ns);
-        if (ns == TIMESTAMP_NONE)
-            pg_array_null(params);
-        else
-            pg_array_timestamp_us(params, us_of(ns, &rest_ns));
-    }
-    pg_array_end(params);
-    pg_array_begin(params, PG_INT2);
-    EACH_NEW(rows, row)
-    {
-        memcpy(&ns, (const char *)&row->record + offset, sizeof ns);
-        rest_ns = 0;
-        if (ns != TIMESTAMP_NONE)
-            us_of(ns, &rest_ns);
-        pg_array_int2(params, rest_ns);
-    }
-    pg_array_end(params);
+    int16_t rest_ns = 0;
+    if (ns == TIMESTAMP_NONE)
+        pg_load_null(load);
+    else
+        pg_load_timestamp_us(load, us_of(ns, &rest_ns));
+    pg_load_int2(load, rest_ns);
 }
 
-static void add_plain(struct pg_params *params, struct rows rows)
+static const char load_records[] =
+    "COPY records (seq, id, hash, kind, vid, type, severity, actor, request_id, boot, boot_raw, "
+    "vehicle_seq, timestamp, timestamp_rest_ns, received, received_rest_ns, stream, stream_seq, "
+    "region, archived, data, raw) FROM STDIN (FORMAT binary)";
+enum { RECORD_COLUMNS = 22 };
+
+static void load_row(struct pg_load *load, const struct record_row *row)
 {
-    pg_array_begin(params, PG_BOOL);
-    EACH_NEW(rows, row)
-    pg_array_bool(params, row->plain);
-    pg_array_end(params);
+    const struct record *record = &row->record;
+    int16_t none_ns;
+    pg_load_int8(load, record->seq);
+    pg_load_bytes(load, record->id, RECORD_ID_BYTES);
+    pg_load_bytes(load, record->hash, RECORD_HASH_BYTES);
+    for (enum text_column column = COLUMN_KIND; column <= COLUMN_BOOT_RAW; column++)
+        load_text(load, column_of(row, column));
+    load_int(load, record->vehicle_seq, SEQ_NONE);
+    load_time(load, record->timestamp_ns);
+    load_time(load, record->received_ns);
+    load_text(load, record->stream);
+    load_int(load, record->stream_seq, RECORD_STREAM_SEQ_NONE);
+    load_text(load, record->region);
+    pg_load_timestamp_us(load, us_of(record->archived_ns, &none_ns));
+    if (row->plain)
+        pg_load_jsonb(load, record->data.at, record->data.size);
+    else
+        pg_load_null(load);
+    pg_load_bytes(load, record->data.at, record->data.size);
 }
 
-enum pg_status record_rows_insert(struct pg *pg, struct pg_params *params,
-                                  const struct record_row *at, size_t count, struct pg_error *error)
+enum pg_status record_rows_load(struct pg *pg, const struct record_row *at, size_t count,
+                                struct pg_error *error)
 {
     struct rows rows = {at, count};
-    int16_t none_ns;
-    pg_params_reset(params);
-    add_ints(params, rows, offsetof(struct record, seq), -1);
-    add_bytes(params, rows, PG_UUID, offsetof(struct record, id), RECORD_ID_BYTES);
-    add_bytes(params, rows, PG_BYTEA, offsetof(struct record, hash), RECORD_HASH_BYTES);
-    for (enum text_column column = COLUMN_KIND; column <= COLUMN_BOOT_RAW; column++)
-        add_texts(params, rows, column);
-    add_ints(params, rows, offsetof(struct record, vehicle_seq), SEQ_NONE);
-    add_times(params, rows, offsetof(struct record, timestamp_ns));
-    add_times(params, rows, offsetof(struct record, received_ns));
-    add_texts(params, rows, COLUMN_STREAM);
-    add_ints(params, rows, offsetof(struct record, stream_seq), RECORD_STREAM_SEQ_NONE);
-    add_plain(params, rows);
-    pg_add_text(params, at[0].record.region.at, at[0].record.region.size);
-    pg_add_timestamp_us(params, us_of(at[0].record.archived_ns, &none_ns));
-    add_texts(params, rows, COLUMN_RAW);
-    return pg_run(pg, &insert_records, params, NULL, error);
+    struct pg_load load;
+    enum pg_status status = pg_load_begin(&load, pg, load_records, error);
+    if (status != PG_OK)
+        return status;
+    EACH_NEW(rows, row)
+    {
+        status = pg_load_row(&load, RECORD_COLUMNS, error);
+        if (status != PG_OK)
+            return status;
+        load_row(&load, row);
+    }
+    status = pg_load_end(&load, error);
+    return status == PG_OK ? pg_load_result(&load, error) : status;
 }
 
 enum pg_status record_rows_plain(struct pg *pg, struct pg_params *params, struct slice data,

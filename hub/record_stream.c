@@ -240,7 +240,8 @@ enum record_open record_stream_open(struct record_stream *stream, struct bus *bu
                                .from = BUS_FROM_SEQ,
                                .seq = stream->read.seq + 1,
                                .epoch_ns = stream->read.created_ns,
-                               .before_received_ns = stream->read.received_ns};
+                               .before_received_ns = stream->read.received_ns,
+                               .own_line = true};
     complaint->text[0] = '\0';
     if (now_ms < stream->retry_at_ms)
         return RECORD_NOT_YET;
@@ -345,15 +346,24 @@ void record_streams_progress(const struct record_stream streams[RECORD_STREAMS],
     }
 }
 
-void record_streams_committed(struct record_stream streams[RECORD_STREAMS])
+static bool same_position(const struct record_position *a, const struct record_position *b)
+{
+    return a->created_ns == b->created_ns && a->generation == b->generation && a->seq == b->seq &&
+           a->received_ns == b->received_ns;
+}
+
+void record_streams_committed(struct record_stream streams[RECORD_STREAMS],
+                              const struct record_progress progress[RECORD_STREAMS])
 {
     for (int i = 0; i < RECORD_STREAMS; i++) {
         struct record_stream *stream = &streams[i];
-        if (!stream->moved)
+        if (!progress[i].stream)
             continue;
-        stream->committed = stream->read;
-        stream->moved = false;
-        record_throttle_saved(stream->throttle);
+        stream->committed = progress[i].position;
+        if (progress[i].throttle)
+            record_throttle_saved(stream->throttle);
+        stream->moved = !same_position(&stream->read, &stream->committed) ||
+                        record_throttle_changed(stream->throttle);
         metrics_set(METRIC_ARCHIVED_SEQ, stream->label, (double)stream->committed.seq);
     }
 }

@@ -60,10 +60,11 @@ bool record_stream_take(struct record_stream *stream, struct record_maker *maker
 /* Puts what a minute that is over has to say into the batch. False: no memory. */
 bool record_stream_minute(struct record_stream *stream, int64_t now_ns, struct record_batch *batch);
 
-/* What is to be committed, and that it was. */
+/* What is to be committed, and that it was; more may have been taken meanwhile. */
 void record_streams_progress(const struct record_stream streams[RECORD_STREAMS],
                              struct record_progress progress[RECORD_STREAMS]);
-void record_streams_committed(struct record_stream streams[RECORD_STREAMS]);
+void record_streams_committed(struct record_stream streams[RECORD_STREAMS],
+                              const struct record_progress progress[RECORD_STREAMS]);
 bool record_streams_moved(const struct record_stream streams[RECORD_STREAMS]);
 
 /* The epoch as `archived` shows it: the stream's creation and the generation. */

@@ -41,6 +41,8 @@ enum pg_status record_tree_begin(struct record_tree *tree, struct pg *pg, int64_
         status = tree_store_load(pg, &tree->edge, error);
     tree->edge_writer = 0; /* until this batch is committed */
     tree->writer = writer;
+    if (tree->checkpoint)
+        record_checkpoint_batch(tree->checkpoint);
     if (status != PG_OK)
         return status;
     tree_growth_begin(&tree->growth, &tree->edge);
@@ -56,11 +58,16 @@ enum pg_status record_tree_begin(struct record_tree *tree, struct pg *pg, int64_
     return status;
 }
 
-void record_tree_append(struct record_tree *tree, const uint8_t hash[RECORD_HASH_BYTES])
+enum pg_status record_tree_append(struct record_tree *tree, struct pg *pg, struct pg_params *params,
+                                  const uint8_t hash[RECORD_HASH_BYTES], struct pg_error *error)
 {
     struct tree_hash leaf;
     memcpy(leaf.bytes, hash, sizeof leaf.bytes);
     tree_growth_append(&tree->growth, &leaf);
+    /* A large batch gets several. */
+    if (!tree->checkpoint || !record_checkpoint_full(tree->checkpoint, tree->growth.edge.size))
+        return PG_OK;
+    return record_checkpoint_make(tree->checkpoint, pg, params, &tree->growth.edge, error);
 }
 
 enum pg_status record_tree_save(struct record_tree *tree, struct pg *pg, struct pg_params *params,
