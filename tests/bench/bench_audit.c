@@ -10,6 +10,7 @@
 #include "hub/migrate.h"
 #include "hub/record_batch.h"
 #include "hub/record_checkpoint.h"
+#include "hub/record_commit.h"
 #include "hub/record_lease.h"
 #include "hub/record_tree.h"
 
@@ -73,27 +74,29 @@ static void fill(struct pg *pg, const struct config *config, const struct record
 {
     static const struct record_progress nothing[RECORD_STREAMS];
     struct record_batch *batch = record_batch_new(config->region);
+    struct record_commit *commit = record_commit_new();
     struct record_checkpoint *checkpoint = record_checkpoint_new(config, NULL, signers);
     struct record_outcome outcome;
     struct pg_error error;
     enum record_lease lease;
     int64_t writer;
-    if (!batch || !checkpoint)
+    if (!batch || !commit || !checkpoint)
         die("filling", "no memory");
     if (record_lease_claim(pg, "bench/r", "bench", &lease, &writer, &error) != PG_OK ||
         lease != RECORD_LEASE_MINE)
         die("filling", "the database is somebody else's");
-    record_tree_checkpoints(record_batch_tree(batch), checkpoint);
+    record_tree_checkpoints(record_commit_tree(commit), checkpoint);
     if (record_checkpoint_begin(checkpoint, pg, batch, &error) != PG_OK)
         die("filling", error.text);
     for (int64_t i = 0; i < records;) {
         while (i < records && !record_batch_full(batch))
             add_event(batch, i++);
-        if (record_batch_commit(batch, pg, writer, nothing, &outcome, &error) != PG_OK ||
+        if (record_commit_batch(commit, batch, pg, writer, nothing, &outcome, &error) != PG_OK ||
             outcome.fenced)
             die("filling", error.text);
         record_batch_reset(batch);
     }
+    record_commit_free(commit);
     record_checkpoint_free(checkpoint);
     record_batch_free(batch);
 }
