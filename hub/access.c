@@ -12,26 +12,52 @@
 
 /* ---- the beginning and the end ---- */
 
+static void free_issuers(struct access_issuers *issuers)
+{
+    for (struct access_issuers *past; issuers; issuers = past) {
+        past = issuers->past;
+        for (size_t i = 0; i < issuers->count; i++)
+            jwt_key_free((struct jwt_key *)(uintptr_t)issuers->issuers[i].key);
+        free(issuers);
+    }
+}
+
+/* Puts the configuration's issuers in force. */
 static bool load_issuers(struct access *access, char error[512])
 {
-    size_t count = access->config->auth.jwt_count;
-    access->issuers = calloc(count + 1, sizeof *access->issuers);
-    if (!access->issuers) {
+    const struct config *config = config_now(access->config);
+    size_t count = config->auth.jwt_count;
+    struct access_issuers *fresh = calloc(1, sizeof *fresh + count * sizeof *fresh->issuers);
+    if (!fresh) {
         snprintf(error, 512, "there is no memory");
         return false;
     }
     for (size_t i = 0; i < count; i++) {
-        const struct config_jwt *from = &access->config->auth.jwt[i];
+        const struct config_jwt *from = &config->auth.jwt[i];
         char why[256];
         struct jwt_key *key = jwt_key_load(from->key_file, from->algorithm, why);
         if (!key) {
-            snprintf(error, 512, "auth.jwt: the key of issuer %s, %s, cannot be used: %s",
-                     from->issuer, from->key_file, why);
+            snprintf(error, 512, "the key of issuer %s, %s, cannot be used: %s", from->issuer,
+                     from->key_file, why);
+            free_issuers(fresh);
             return false;
         }
-        access->issuers[access->issuer_count++] =
+        fresh->issuers[fresh->count++] =
             (struct jwt_issuer){from->issuer, from->audience, from->algorithm, key};
     }
+    fresh->past = atomic_load(&access->issuers);
+    atomic_store(&access->issuers, fresh);
+    return true;
+}
+
+bool access_reload(struct access *access, char error[512])
+{
+    if (!load_issuers(access, error))
+        return false;
+    pthread_mutex_lock(&access->lock);
+    access->version++; /* whoever was known by an issuer that is gone is known no more */
+    access_judge_watches(access, clock_wall_ns(), true);
+    pthread_mutex_unlock(&access->lock);
     return true;
 }
 
@@ -80,9 +106,7 @@ void access_free(struct access *access)
     access_stop(access);
     for (size_t i = 0; i < ACCESS_CACHE_SLOTS; i++)
         principal_unref(access->cache[i].principal);
-    for (size_t i = 0; i < access->issuer_count; i++)
-        jwt_key_free((struct jwt_key *)(uintptr_t)access->issuers[i].key);
-    free(access->issuers);
+    free_issuers(atomic_load(&access->issuers));
     access_set_done(&access->set);
     doc_parser_free(access->parser);
     pthread_mutex_destroy(&access->lock);
@@ -176,8 +200,9 @@ enum access_verdict access_resolve(struct access *access, const char *bearer,
     if (*principal)
         return ACCESS_OK;
     if (!own) {
+        const struct access_issuers *issuers = atomic_load(&access->issuers);
         enum jwt_status status =
-            jwt_verify(access->issuers, access->issuer_count, bearer, size, now_ns, &claims);
+            jwt_verify(issuers->issuers, issuers->count, bearer, size, now_ns, &claims);
         *why = jwt_status_text(status);
         if (status != JWT_OK)
             return status == JWT_NO_MEMORY ? ACCESS_NO_MEMORY : ACCESS_BAD;
@@ -244,6 +269,18 @@ void access_unwatch(struct access *access, struct access_watch *watch)
     free(watch);
 }
 
+/* Whether the issuer in <iss>#<sub> is among those in force. */
+static bool is_believed(const struct access *access, const char *name)
+{
+    const struct access_issuers *issuers = atomic_load(&access->issuers);
+    for (size_t i = 0; i < issuers->count; i++) {
+        size_t size = strlen(issuers->issuers[i].issuer);
+        if (strncmp(name, issuers->issuers[i].issuer, size) == 0 && name[size] == '#')
+            return true;
+    }
+    return false;
+}
+
 /* What the same principal may do now; NULL where it is no more, or there is no memory to tell. */
 static struct principal *made_anew(const struct access *access, const struct principal *was,
                                    int64_t now_ns)
@@ -252,7 +289,7 @@ static struct principal *made_anew(const struct access *access, const struct pri
     struct jwt_claims claims = {.role = was->jwt_role, .expires_ns = was->expires_ns};
     if (!was->is_jwt)
         return access_set_token(&access->set, was->name, now_ns, &known);
-    if (was->expires_ns <= now_ns)
+    if (was->expires_ns <= now_ns || !is_believed(access, was->name))
         return NULL;
     snprintf(claims.principal, sizeof claims.principal, "%s", was->name);
     return access_set_jwt(&access->set, &claims, now_ns);
@@ -290,7 +327,7 @@ static uint64_t key_of(const char *name)
  * limit against floods may err to that side. */
 int access_take_request(struct access *access, const struct principal *principal)
 {
-    double most = access->config->http.limits.requests_per_minute;
+    double most = config_now(access->config)->http.limits.requests_per_minute;
     uint64_t key = key_of(principal->name);
     int64_t now_ms = clock_mono_ms();
     int wait_s = 0;

@@ -34,6 +34,9 @@ enum {
 struct access;
 /* Reads the issuers' keys. NULL, and text in `error`, where one cannot be used. */
 struct access *access_new(const struct config *config, struct bus *bus, char error[512]);
+/* Takes the issuers of the configuration in force. False, and text in `error`: the old ones stay.
+ */
+bool access_reload(struct access *access, char error[512]);
 /* Follows the bucket. What came behind `vouched`, the mark's position, or within the last day goes
  * on record. False when there is no memory. */
 bool access_start(struct access *access, struct recorder *recorder, struct position vouched);

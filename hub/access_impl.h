@@ -25,6 +25,14 @@ struct access_cached {
     uint64_t version;
 };
 
+/* The issuers that are believed. Others that took their place lie in front of them, because
+ * somebody may still be reading; they are freed at the end. */
+struct access_issuers {
+    struct access_issuers *past;
+    size_t count;
+    struct jwt_issuer issuers[];
+};
+
 struct access_bucket {
     uint64_t key;
     double left;
@@ -43,8 +51,7 @@ struct access {
     const struct config *config;
     struct bus *bus;
     struct recorder *recorder;
-    struct jwt_issuer *issuers;
-    size_t issuer_count;
+    _Atomic(struct access_issuers *) issuers;
 
     pthread_mutex_t lock; /* of what follows; never held while something waits */
     struct access_set set;

@@ -19,7 +19,7 @@ void api_livez(const struct http_request *request, struct http_reply *reply)
 
 /* ---- ready ---- */
 
-enum check_id { CHECK_NATS, CHECK_POSTGRES, CHECK_TWINS, CHECKS };
+enum check_id { CHECK_NATS, CHECK_POSTGRES, CHECK_TWINS, CHECK_STAYING, CHECKS };
 
 struct check {
     const char *name;
@@ -70,6 +70,13 @@ static void check_twins(const struct app *app, struct check *check)
                  (long long)(clock_mono_ms() - atomic_load(&app->heard_ms)) / 1000);
 }
 
+/* Told of only while it is so: a hub that stays is the rule. */
+static void check_staying(const struct app *app, struct check *check)
+{
+    *check = (struct check){.name = "staying", .ok = !atomic_load(&app->draining)};
+    snprintf(check->detail, sizeof check->detail, "draining: go to another hub of the region");
+}
+
 /* Once for each change that somebody sees, and not for each who asks. */
 static void note_readiness(struct app *app, const char *status, bool worse)
 {
@@ -90,13 +97,16 @@ void api_readyz(const struct http_request *request, struct http_reply *reply)
     check_nats(app, &checks[CHECK_NATS]);
     check_postgres(app, &checks[CHECK_POSTGRES]);
     check_twins(app, &checks[CHECK_TWINS]);
-    bool unready = !checks[CHECK_NATS].ok || !checks[CHECK_TWINS].ok;
+    check_staying(app, &checks[CHECK_STAYING]);
+    bool unready = !checks[CHECK_NATS].ok || !checks[CHECK_TWINS].ok || !checks[CHECK_STAYING].ok;
     const char *status = unready ? none : checks[CHECK_POSTGRES].ok ? ready : degraded;
     note_readiness(app, status, status != ready);
     struct buf *out = &reply->body;
     reply->status = unready ? 503 : 200;
     buf_addf(out, "{\"status\":\"%s\",\"checks\":[", status);
     for (int i = 0; i < CHECKS; i++) {
+        if (i == CHECK_STAYING && checks[i].ok)
+            continue;
         buf_addf(out, "%s{\"name\":\"%s\",\"ok\":%s", i ? "," : "", checks[i].name,
                  checks[i].ok ? "true" : "false");
         /* Without `verbose` only what is wrong is explained. */

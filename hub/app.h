@@ -49,6 +49,7 @@ struct app {
     _Atomic(struct command_lane *) commands; /* NULL until the twins are read */
     _Atomic(struct registry *) registry;     /* NULL until TWIN_LAST is read */
     _Atomic(struct state_lane *) state;      /* NULL until the twins are being folded */
+    _Atomic bool draining;                   /* clients are to go elsewhere */
     _Atomic bool recovered;                  /* the twins are what the streams say, at least once */
     _Atomic int64_t heard_ms;        /* monotonic: when the hub was up to date last; 0: never */
     _Atomic(const char *) starting;  /* what the start waits for, a literal; NULL when done */

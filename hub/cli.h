@@ -70,6 +70,8 @@ extern const struct cli_option cli_send_options[], cli_vehicles_options[], cli_e
 
 /* The value of an option, "" of one that takes none; NULL where it was not given. */
 const char *cli_value(const struct cli_args *args, const char *name);
+/* How the configuration is read that the command line asks for. */
+struct config_request cli_request(const struct cli_args *args, const char *required);
 /* The configuration that the command line asks for; false after its errors went to standard
  * error. `required` as in struct config_request. */
 bool cli_load(const struct cli_args *args, const char *required, struct config *config);

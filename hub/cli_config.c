@@ -15,15 +15,20 @@ int cli_print(const struct buf *text)
     return CLI_FAILED;
 }
 
-static int load(const struct cli_args *args, const char *required, struct config *config,
-                struct buf *errors)
+struct config_request cli_request(const struct cli_args *args, const char *required)
 {
-    struct config_request request = {
+    return (struct config_request){
         .file = args->file,
         .flags = args->flags,
         .flag_count = args->flag_count,
         .required = required,
     };
+}
+
+static int load(const struct cli_args *args, const char *required, struct config *config,
+                struct buf *errors)
+{
+    struct config_request request = cli_request(args, required);
     return config_load(&request, config, errors);
 }
 

@@ -11,28 +11,25 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-/* A descriptor that becomes, and stays, readable with SIGTERM or SIGINT; -1 with errno. Blocked
- * here, before any thread is there, they reach no other. */
-static int open_stop_fd(void)
+/* A descriptor that becomes readable with one of two signals; -1 with errno. Blocked here, before
+ * any thread is there, they reach no other. */
+static int open_signals(int one, int other)
 {
-    sigset_t stop;
-    sigemptyset(&stop);
-    sigaddset(&stop, SIGTERM);
-    sigaddset(&stop, SIGINT);
-    if (sigprocmask(SIG_BLOCK, &stop, NULL) != 0)
+    sigset_t both;
+    sigemptyset(&both);
+    sigaddset(&both, one);
+    sigaddset(&both, other);
+    if (sigprocmask(SIG_BLOCK, &both, NULL) != 0)
         return -1;
-    /* A peer that went away is an error of the write, not the end of the hub; and a terminal that
-     * was closed is no wish to stop. */
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
-    return signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK);
+    return signalfd(-1, &both, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 int cli_run(const struct cli_args *args)
 {
     struct config config;
     struct buf errors = BUF_INIT;
-    int exit_code = CLI_FAILED, stop_fd = -1;
+    int exit_code = CLI_FAILED, stop_fd = -1, control_fd = -1;
+    struct config_request request = cli_request(args, NULL);
     if (!cli_load(args, NULL, &config))
         return CLI_FAILED;
     log_setup((enum log_level)config.log.level, config.log.json);
@@ -40,18 +37,27 @@ int cli_run(const struct cli_args *args)
         fputs(buf_cstr(&errors), stderr);
         goto out;
     }
-    stop_fd = open_stop_fd();
-    if (stop_fd < 0) {
+    signal(SIGPIPE, SIG_IGN); /* a peer that went away is an error of the write */
+    stop_fd = open_signals(SIGTERM, SIGINT);
+    control_fd = stop_fd < 0 ? -1 : open_signals(SIGHUP, SIGUSR2);
+    if (control_fd < 0 || !config_reloadable(&config)) {
         fprintf(stderr, "fleethub: cannot wait for signals: %s\n", strerror(errno));
         goto out;
     }
     struct hub_run_options options = {
-        .config = &config, .migrate = args->migrate, .stop_fd = stop_fd};
+        .config = &config,
+        .migrate = args->migrate,
+        .stop_fd = stop_fd,
+        .control_fd = control_fd,
+        .request = &request,
+    };
     if (hub_run(&options) == 0)
         exit_code = CLI_OK;
 out:
     if (stop_fd >= 0)
         close(stop_fd);
+    if (control_fd >= 0)
+        close(control_fd);
     buf_done(&errors);
     config_done(&config);
     return exit_code;

@@ -385,7 +385,7 @@ static void answer_dry_run(const struct command *command, struct command_answer 
 static bool is_confirmed(const struct command_lane *lane, const struct command *command,
                          uint32_t confirm, struct command_answer *answer)
 {
-    uint32_t above = (uint32_t)lane->options.config->commands.confirm_above;
+    uint32_t above = (uint32_t)config_now(lane->options.config)->commands.confirm_above;
     uint32_t total = command->spec.total;
     if (confirm == 0 && total > above)
         command_answer_problem(answer, PROBLEM_CONFLICT,

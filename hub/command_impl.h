@@ -69,9 +69,16 @@ struct command_making {
     struct command_making *next;
 };
 
+/* A geofence that another took the place of. */
+struct command_past_fence {
+    struct geo_area *area;
+    struct command_past_fence *next;
+};
+
 struct command_lane {
     struct command_lane_options options;
-    struct geo_area *geofence;
+    _Atomic(struct geo_area *) geofence;
+    struct command_past_fence *past_fences; /* somebody may still be judging by one */
     char hub_id[RECORD_ID_TEXT_BYTES];
     char subject[STREAMS_SUBJECT_BYTES]; /* that this hub answers requests of others on */
     _Atomic bool stop;

@@ -37,6 +37,20 @@ int64_t command_created_now(struct command_lane *lane)
     return now_ns;
 }
 
+bool command_lane_reload(struct command_lane *lane, struct buf *why)
+{
+    struct geo_area *geofence = NULL;
+    struct command_past_fence *past = malloc(sizeof *past);
+    if (!past || !geofence_load(config_now(lane->options.config), &geofence, why)) {
+        free(past);
+        return false;
+    }
+    *past =
+        (struct command_past_fence){atomic_exchange(&lane->geofence, geofence), lane->past_fences};
+    lane->past_fences = past;
+    return true;
+}
+
 bool command_lane_holds(struct command_lane *lane)
 {
     pthread_mutex_lock(&lane->lock);
@@ -185,12 +199,14 @@ static bool init(struct command_lane *lane)
     lane->change = (uint64_t)clock_wall_ns();
     lane->cmd_feed = (struct command_feed){.lane = lane, .stream = TWIN_CMD};
     lane->ack_feed = (struct command_feed){.lane = lane, .stream = TWIN_ACK};
-    if (!geofence_load(lane->options.config, &lane->geofence, &why)) {
+    struct geo_area *geofence = NULL;
+    if (!geofence_load(config_now(lane->options.config), &geofence, &why)) {
         log_error("command.no_geofence", "detail", buf_cstr(&why));
         buf_done(&why);
         return false;
     }
     buf_done(&why);
+    atomic_store(&lane->geofence, geofence);
     struct bus *bus = lane->options.bus;
     lane->rate = command_rate_new();
     lane->parser = doc_parser_new();
@@ -264,7 +280,12 @@ void command_lane_stop(struct command_lane *lane)
     bus_consumer_close(lane->specs);
     command_forget_all(lane);
     command_rate_free(lane->rate);
-    geo_area_free(lane->geofence);
+    geo_area_free(atomic_load(&lane->geofence));
+    for (struct command_past_fence *past = lane->past_fences, *next; past; past = next) {
+        next = past->next;
+        geo_area_free(past->area);
+        free(past);
+    }
     doc_parser_free(lane->parser);
     doc_parser_free(lane->cmd_feed.parser);
     doc_parser_free(lane->ack_feed.parser);

@@ -51,6 +51,10 @@ struct command_lane *command_lane_start(const struct command_lane_options *optio
  * stopped. */
 void command_lane_stop(struct command_lane *lane);
 
+/* Takes the geofence of the configuration in force; the rest of its policy is looked up as it is
+ * used. False, and why: the old one stays. The main thread alone. */
+bool command_lane_reload(struct command_lane *lane, struct buf *why);
+
 /* Answers here, or by way of the hub that holds the lease. */
 void command_lane_ask(struct command_lane *lane, const struct command_ask *ask,
                       struct command_answer *answer);

@@ -110,7 +110,8 @@ static bool read_bool(struct doc_ref object, const char *name, bool *value,
 static bool read_type(const struct command_lane *lane, struct doc_ref body,
                       struct command_wish *wish, struct command_answer *answer)
 {
-    const char *const *extra = (const char *const *)lane->options.config->commands.extra_types;
+    const char *const *extra =
+        (const char *const *)config_now(lane->options.config)->commands.extra_types;
     struct slice type = text_of(doc_getz(body, "type"));
     struct text_error error = {.detail = ""};
     wish->params = doc_getz(body, "params");
@@ -244,7 +245,7 @@ static bool read_goal(struct doc_ref body, struct command_wish *wish, struct com
 static bool read_times(struct command_lane *lane, struct doc_ref body, struct command_wish *wish,
                        struct command_answer *answer)
 {
-    int64_t ttl_s = lane->options.config->commands.default_ttl_s;
+    int64_t ttl_s = config_now(lane->options.config)->commands.default_ttl_s;
     int64_t complete_s = COMMAND_COMPLETE_WITHIN_S, confirm = 0;
     if (!read_int(body, "ttl_s", 1, COMMAND_TTL_MAX_S, &ttl_s, answer) ||
         !read_int(body, "complete_within_s", 1, COMMAND_WITHIN_MAX_S, &complete_s, answer) ||

@@ -247,12 +247,12 @@ static void block(struct command *command, struct delivery *delivery, enum comma
 static bool judge(struct command_lane *lane, const struct command_ask *ask, struct doc_ref params,
                   struct command *command, struct command_answer *answer)
 {
-    const struct config *config = lane->options.config;
+    const struct config *config = config_now(lane->options.config);
     const struct command_spec *spec = &command->spec;
     struct slice type = {spec->type, strlen(spec->type)};
     struct command_policy policy = {.max_alt_m = config->commands.policy.max_alt_m,
                                     .min_battery = config->commands.policy.min_battery,
-                                    .geofence = lane->geofence};
+                                    .geofence = atomic_load(&lane->geofence)};
     bool good = true;
     size_t place = store_enter(lane->options.store);
     for (uint32_t i = 0; i < spec->total && good; i++) {
@@ -280,7 +280,8 @@ static bool judge(struct command_lane *lane, const struct command_ask *ask, stru
 
 static void judge_rate(struct command_lane *lane, struct command *command)
 {
-    unsigned limit = (unsigned)lane->options.config->commands.policy.rate_per_vehicle_per_min;
+    unsigned limit =
+        (unsigned)config_now(lane->options.config)->commands.policy.rate_per_vehicle_per_min;
     int64_t now_ns = command->spec.created_ns;
     pthread_mutex_lock(&lane->lock);
     for (uint32_t i = 0; !command->spec.recovery && i < command->spec.total; i++) {

@@ -259,6 +259,7 @@ void config_done(struct config *config)
 {
     for (size_t i = 0; i < config_key_count; i++)
         config_value_done(config, &config_keys[i]);
+    config_cell_free(config->cell);
     free(config->file);
     free(config->origins);
     *config = (struct config){0};

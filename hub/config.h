@@ -98,6 +98,7 @@ struct config {
         bool json;
     } log;
 
+    struct config_cell *cell;      /* what is in force now; NULL: this one, for good */
     char *file;                    /* as it was named, NULL without one */
     struct config_origin *origins; /* one for each key of the table */
 };
@@ -129,6 +130,17 @@ int config_load(const struct config_request *request, struct config *config, str
 bool config_check_files(const struct config *config, struct buf *errors);
 /* Frees what a loaded or zeroed config owns. */
 void config_done(struct config *config);
+
+/* From now on config_reload may put another one in force. False: no memory. */
+bool config_reloadable(struct config *config);
+/* The one in force, for the keys that a reload may change; `config` is the one that the hub started
+ * with, which holds for all others. What it returns lives as long as `config`. Any thread. */
+const struct config *config_now(const struct config *config);
+/* Reads and judges everything anew, the files that are named too. 0: it is in force, and `report`
+ * has a line for each key that changed or needs a restart. -1: the old one stays, and `report` has
+ * the errors. One thread at a time. */
+int config_reload(struct config *config, const struct config_request *request, struct buf *report);
+void config_cell_free(struct config_cell *cell); /* NULL is nothing */
 
 /* True where the address is a loopback one. */
 bool config_listens_on_loopback(const struct config *config);

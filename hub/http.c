@@ -1,6 +1,7 @@
 #include "hub/http.h"
 
 #include "hub/http_exchange.h"
+#include "hub/http_limits.h"
 #include "hub/http_listen.h"
 #include "hub/http_send.h"
 #include "hub/http_tls.h"
@@ -28,11 +29,18 @@ enum {
     /* Beside the request's header a connection's memory holds where its parts begin, and the
      * header of the reply. */
     POOL_RESERVE_BYTES = 6 * 1024,
-    LAST_REPLIES_MS = 200, /* for the refusals that http_stop itself causes */
+    CONNECTIONS_MAX = 1000000, /* the library's own limit; http_limits.h is in force */
+    LAST_REPLIES_MS = 200,     /* for the refusals that http_stop itself causes */
 };
 
 /* Whose workers a route's handler runs on. */
 enum http_pool { POOL_BLOCKING, POOL_SCAN, POOL_NATS, HTTP_POOLS };
+
+/* Requests may still keep to settings that others have taken the place of. */
+struct past_settings {
+    struct http_settings settings;
+    struct past_settings *next;
+};
 
 struct http {
     struct exchange_rules rules;
@@ -41,6 +49,9 @@ struct http {
     struct MHD_Daemon *daemon;
     struct http_sender sender;
     struct http_tls tls;
+    struct http_limits *limits;
+    struct past_settings *settings; /* the newest first */
+    size_t header_bytes_first;
     int listen_fd;
     uint16_t port;
 
@@ -190,7 +201,7 @@ static enum MHD_Result on_request(void *closure, struct MHD_Connection *connecti
     case EXCHANGE_BODY:
         if (*data_bytes == 0)
             return call(x);
-        if (!exchange_body(x, &http->rules, data, *data_bytes))
+        if (!exchange_body(x, data, *data_bytes))
             return MHD_NO;
         *data_bytes = 0;
         return MHD_YES;
@@ -234,12 +245,30 @@ static void note_remote(struct MHD_Connection *connection, struct link *link)
     }
 }
 
+static enum MHD_Result on_accept(void *closure, const struct sockaddr *address, socklen_t size)
+{
+    struct http *http = closure;
+    (void)size;
+    if (http_limits_allow(http->limits, address))
+        return MHD_YES;
+    metrics_inc(METRIC_HTTP_TURNED_AWAY, 0);
+    return MHD_NO;
+}
+
+static const struct sockaddr *address_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    return info ? info->client_addr : NULL;
+}
+
 /* Without memory a connection has no link: its requests get by. */
 static void on_connection(void *closure, struct MHD_Connection *connection, void **context,
                           enum MHD_ConnectionNotificationCode what)
 {
-    (void)closure;
+    struct http *http = closure;
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        http_limits_came(http->limits, address_of(connection));
         metrics_move(METRIC_HTTP_OPEN, 0, 1);
         struct link *link = calloc(1, sizeof *link);
         if (link)
@@ -247,6 +276,7 @@ static void on_connection(void *closure, struct MHD_Connection *connection, void
         *context = link;
         return;
     }
+    http_limits_went(http->limits, address_of(connection));
     metrics_move(METRIC_HTTP_OPEN, 0, -1);
     struct link *link = *context;
     if (link)
@@ -343,7 +373,6 @@ bool http_gone(const struct http_request *request)
 static bool start_daemon(struct http *http, const struct http_options *options, bool is_ipv6)
 {
     unsigned threads = options->event_threads ? options->event_threads : 1;
-    unsigned connections = options->connections_max > threads ? options->connections_max : threads;
     /* TURBO reads until there is nothing left. Without it, what a client sent right before it left
      * is the last thing that is noticed of it, and the connection lingers until its timeout. */
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME |
@@ -360,12 +389,11 @@ static bool start_daemon(struct http *http, const struct http_options *options, 
     sigfillset(&all); /* signals belong to the main thread */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     http->daemon = MHD_start_daemon(
-        flags, 0, NULL, NULL, on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, http,
-        MHD_OPTION_LISTEN_SOCKET, http->listen_fd, MHD_OPTION_THREAD_POOL_SIZE,
-        threads > 1 ? threads : 0, MHD_OPTION_CONNECTION_LIMIT, connections,
-        MHD_OPTION_PER_IP_CONNECTION_LIMIT, options->per_address_max, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        options->header_bytes_max + POOL_RESERVE_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        flags, 0, on_accept, http, on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_library_log,
+        http, MHD_OPTION_LISTEN_SOCKET, http->listen_fd, MHD_OPTION_THREAD_POOL_SIZE,
+        threads > 1 ? threads : 0, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        http->header_bytes_first + POOL_RESERVE_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1,
         MHD_OPTION_URI_LOG_CALLBACK, on_request_line, http, MHD_OPTION_UNESCAPE_CALLBACK,
         leave_escaped, http, MHD_OPTION_NOTIFY_COMPLETED, on_completed, http,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_ARRAY, more, MHD_OPTION_END);
@@ -398,6 +426,11 @@ static void destroy(struct http *http)
         workers_free(http->pools[i]);
     http_sender_done(&http->sender);
     http_tls_done(&http->tls);
+    http_limits_free(http->limits);
+    for (struct past_settings *at = http->settings, *next; at; at = next) {
+        next = at->next;
+        free(at);
+    }
     if (http->listen_fd >= 0)
         close(http->listen_fd);
     route_table_free(http->table);
@@ -420,15 +453,29 @@ static struct http *make(const struct http_options *options)
     http->listen_fd = -1;
     http->rules = (struct exchange_rules){
         .route_count = options->route_count,
-        .header_bytes_max = options->header_bytes_max,
-        .body_bytes_max = options->body_bytes_max,
         .app = options->app,
         .viewer = options->viewer,
         .gate = options->gate,
-        .auth = options->auth,
-        .cors_origins = options->cors_origins,
     };
     return http;
+}
+
+void http_set(struct http *http, const struct http_settings *settings)
+{
+    struct past_settings *fresh = malloc(sizeof *fresh);
+    if (!fresh)
+        return; /* the ones before stay */
+    *fresh = (struct past_settings){*settings, http->settings};
+    if (fresh->settings.header_bytes_max > http->header_bytes_first)
+        fresh->settings.header_bytes_max = http->header_bytes_first;
+    http->settings = fresh;
+    http_limits_set(http->limits, settings->connections_max, settings->per_address_max);
+    atomic_store(&http->rules.settings, &fresh->settings);
+}
+
+void http_leave(struct http *http)
+{
+    atomic_store(&http->sender.leaving, true);
 }
 
 struct http *http_start(const struct http_options *options, char error[256])
@@ -438,6 +485,13 @@ struct http *http_start(const struct http_options *options, char error[256])
     snprintf(error, 256, "no memory for the HTTP server");
     if (!http)
         return NULL;
+    http->header_bytes_first = options->settings.header_bytes_max;
+    http->limits = http_limits_new(0, 0);
+    if (!http->limits)
+        goto out;
+    http_set(http, &options->settings);
+    if (!http->settings)
+        goto out;
     http->table = route_table_new(options->routes, options->route_count, error);
     http->rules.table = http->table;
     if (!http->table)

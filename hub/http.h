@@ -219,10 +219,21 @@ void http_problem_text(const struct http_request *request, struct http_reply *re
 
 /* ---- the server ---- */
 
-struct http_options {
-    const char *listen; /* "127.0.0.1:8480", "[::1]:0"; port 0: any free one */
+/* What may change while it runs. `header_bytes_max` holds up to what the server was started with.
+ */
+struct http_settings {
     unsigned connections_max, per_address_max;
     size_t header_bytes_max, body_bytes_max;
+    /* Web origins whose pages may call from a browser ("https://ops.example.org"), NULL-terminated;
+     * NULL: none. Credentials travel in a header, so an origin gets no more than its user has. They
+     * outlive the server, also when others take their place. */
+    char *const *cors_origins;
+    const struct http_auth *auth; /* NULL: access is off */
+};
+
+struct http_options {
+    const char *listen; /* "127.0.0.1:8480", "[::1]:0"; port 0: any free one */
+    struct http_settings settings;
     unsigned event_threads, workers;
     unsigned scan_workers, nats_workers; /* 0: such routes run on a worker like the others */
     size_t queue_max; /* requests waiting for a worker of each pool; one more is a 503 */
@@ -231,16 +242,16 @@ struct http_options {
     void *app;
     const struct viewer *viewer;  /* given to every request while access is off */
     const struct http_gate *gate; /* NULL: nothing is waited for */
-    const struct http_auth *auth; /* NULL: access is off */
     const char *tls_certificate_file, *tls_key_file; /* PEM; NULL: no TLS */
-    /* Web origins whose pages may call from a browser ("https://ops.example.org"), NULL-terminated;
-     * NULL: none. Credentials travel in a header, so an origin gets no more than its user has. */
-    char *const *cors_origins;
 };
 /* NULL, and text in `error`, when it cannot listen. */
 struct http *http_start(const struct http_options *options, char error[256]);
 /* The port it listens on. */
 uint16_t http_port(const struct http *http);
+/* Holds for connections and requests that come from now on. Any thread. */
+void http_set(struct http *http, const struct http_settings *settings);
+/* Every reply is its connection's last from now on, so that clients go elsewhere. */
+void http_leave(struct http *http);
 /* Stops accepting, lets running requests finish (bounded by timeout_ms), ends the rest and frees
  * the server. False: a blocking handler did not return in time. It still runs, everything else is
  * refused, and nothing is freed: call again, or end the process without freeing what handlers

@@ -7,6 +7,7 @@
 #include "hub/metrics.h"
 #include "twin/timestamp.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -56,7 +57,8 @@ struct exchange *exchange_new(const struct exchange_rules *rules, struct exchang
         .impl = x,
     };
     x->gate = rules->gate;
-    x->auth = rules->auth;
+    x->settings = atomic_load(&rules->settings);
+    x->auth = x->settings->auth;
     x->reply.status = 200;
     x->reply.content_type = "application/json";
     return x;
@@ -92,14 +94,14 @@ bool exchange_discards(const struct exchange *x)
     return !x->close && !x->head.expect && x->content_length <= HTTP_DISCARD_MAX_BYTES;
 }
 
-bool exchange_body(struct exchange *x, const struct exchange_rules *rules, const void *data,
-                   size_t size)
+bool exchange_body(struct exchange *x, const void *data, size_t size)
 {
     bool wanted = !x->refused && (x->route->flags & ROUTE_BODY_JSON);
-    if (!x->refused && x->body.size_bytes + x->discarded_bytes + size > rules->body_bytes_max) {
+    if (!x->refused &&
+        x->body.size_bytes + x->discarded_bytes + size > x->settings->body_bytes_max) {
         buf_done(&x->body);
         REFUSE(x, PROBLEM_BODY_TOO_LARGE, "The body has more than %zu bytes.",
-               rules->body_bytes_max);
+               x->settings->body_bytes_max);
     } else if (wanted) {
         buf_add(&x->body, data, size);
         if (x->body.failed)

@@ -63,8 +63,9 @@ struct exchange {
     uint64_t discarded_bytes;
     const struct http_gate *gate;
     void *ticket; /* the gate's */
-    const struct http_auth *auth;
-    void *credential, *watch; /* the auth's */
+    const struct http_settings *settings;
+    const struct http_auth *auth; /* the settings' */
+    void *credential, *watch;     /* the auth's */
 
     bool cors;              /* the page's origin may read the reply */
     bool packed;            /* the reply's body is gzip */
@@ -85,12 +86,10 @@ struct exchange {
 struct exchange_rules {
     const struct route_table *table;
     size_t route_count;
-    size_t header_bytes_max, body_bytes_max;
+    _Atomic(const struct http_settings *) settings; /* each request keeps to those it began with */
     void *app;
     const struct viewer *viewer;
     const struct http_gate *gate;
-    const struct http_auth *auth;
-    char *const *cors_origins;
 };
 
 /* A new exchange, in the memory of an ended one where that is given and large enough; `spare` is
@@ -107,8 +106,7 @@ void exchange_judge(struct exchange *x, const struct exchange_rules *rules, cons
  * closed. */
 bool exchange_discards(const struct exchange *x);
 /* One piece of the body; false: give the connection up. */
-bool exchange_body(struct exchange *x, const struct exchange_rules *rules, const void *data,
-                   size_t size);
+bool exchange_body(struct exchange *x, const void *data, size_t size);
 /* Whether the request may go on, as far as the route has a gate. Not GATE_GO: it is refused, or has
  * to wait for x->ticket. */
 enum http_gate_answer exchange_gate(struct exchange *x);

@@ -45,7 +45,7 @@ static bool request_id_valid(const char *id)
 }
 /* ---- head, path and query ---- */
 
-static void judge_head(struct exchange *x, const struct exchange_rules *rules)
+static void judge_head(struct exchange *x)
 {
     x->has_body = x->head.transfer_encoding != NULL;
     if (x->head.content_length) {
@@ -59,9 +59,9 @@ static void judge_head(struct exchange *x, const struct exchange_rules *rules)
             x->close = true;
         }
     }
-    if (!x->refused && x->head.header_bytes > rules->header_bytes_max)
+    if (!x->refused && x->head.header_bytes > x->settings->header_bytes_max)
         REFUSE(x, PROBLEM_HEADERS_TOO_LARGE, "The request's header has more than %zu bytes.",
-               rules->header_bytes_max);
+               x->settings->header_bytes_max);
 }
 
 static void join_path(char *out, char *const *segments, size_t count)
@@ -254,12 +254,12 @@ static bool media_type_is(const char *header, const char *type)
     return *header == '\0' || *header == ';';
 }
 
-static void judge_body(struct exchange *x, const struct exchange_rules *rules)
+static void judge_body(struct exchange *x)
 {
     const char *type = x->head.content_type;
-    if (x->content_length > rules->body_bytes_max)
+    if (x->content_length > x->settings->body_bytes_max)
         REFUSE(x, PROBLEM_BODY_TOO_LARGE, "The body has more than %zu bytes.",
-               rules->body_bytes_max);
+               x->settings->body_bytes_max);
     else if ((x->route->flags & ROUTE_BODY_JSON) &&
              !(type && (media_type_is(type, "application/json") ||
                         media_type_is(type, "application/merge-patch+json"))))
@@ -270,10 +270,10 @@ static void judge_body(struct exchange *x, const struct exchange_rules *rules)
 /* ---- pages of other origins ---- */
 
 /* Whether a browser may hand the reply to the page that asked. */
-static bool origin_allowed(const struct exchange_rules *rules, const char *origin)
+static bool origin_allowed(const struct http_settings *settings, const char *origin)
 {
-    for (char *const *at = rules->cors_origins; origin && at && *at; at++)
-        if (strcmp(*at, origin) == 0)
+    for (char *const *at = settings->cors_origins; origin && at && *at; at++)
+        if (strcmp(*at, "*") == 0 || strcmp(*at, origin) == 0)
             return true;
     return false;
 }
@@ -297,14 +297,14 @@ static bool preflight(struct exchange *x, const char *method)
 void exchange_judge(struct exchange *x, const struct exchange_rules *rules, const char *method)
 {
     char *query = x->text;
-    x->cors = origin_allowed(rules, x->head.origin);
+    x->cors = origin_allowed(x->settings, x->head.origin);
     x->is_head = strcmp(method, "HEAD") == 0;
     x->request.method = x->is_head ? "GET" : method;
     if (x->head.request_id && request_id_valid(x->head.request_id))
         memcpy(x->request_id, x->head.request_id, strlen(x->head.request_id) + 1);
     else
         make_request_id(x->request_id);
-    judge_head(x, rules);
+    judge_head(x);
     if (!x->refused && preflight(x, method))
         return;
     if (!x->refused)
@@ -316,5 +316,5 @@ void exchange_judge(struct exchange *x, const struct exchange_rules *rules, cons
     if (!x->refused)
         judge_query(x);
     if (!x->refused && x->has_body)
-        judge_body(x, rules);
+        judge_body(x);
 }

@@ -79,7 +79,7 @@ static bool add_headers(const struct exchange *x, struct MHD_Response *response,
     if (sender->tls)
         ok = ok &&
              MHD_add_response_header(response, "Strict-Transport-Security", "max-age=31536000");
-    if (x->close || atomic_load(&sender->draining))
+    if (x->close || atomic_load(&sender->draining) || atomic_load(&sender->leaving))
         ok = ok && MHD_add_response_header(response, "Connection", "close");
     return ok && MHD_add_response_header(response, "Vary", "Accept-Encoding") &&
            MHD_add_response_header(response, "X-Request-Id", x->request_id);

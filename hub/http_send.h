@@ -16,6 +16,7 @@
 struct http_sender {
     struct MHD_Response *no_memory; /* made beforehand, so that it needs none */
     atomic_bool draining;           /* every reply is its connection's last */
+    atomic_bool leaving;            /* the same, while it still takes new ones */
     bool tls;
 };
 

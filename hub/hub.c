@@ -33,10 +33,13 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 enum {
@@ -72,7 +75,7 @@ struct hub {
     struct checkpoint_lane *checkpoint;
     struct track_lane *track;
     struct position_gate *gate;
-    struct access_http *access; /* NULL: access is off */
+    struct access_http *access; /* in force while auth.mode is `tokens` */
     struct http *http;
     pthread_t starter;
     bool starter_running;
@@ -338,6 +341,20 @@ static void raise_open_files(const struct config *config)
                  "less than http.limits.connections needs; raise the hard limit (LimitNOFILE)");
 }
 
+static struct http_settings http_settings_of(const struct hub *hub)
+{
+    const struct config *config = config_now(hub->app.config);
+    bool open = config->auth.mode == AUTH_OFF;
+    return (struct http_settings){
+        .connections_max = (unsigned)config->http.limits.connections,
+        .per_address_max = (unsigned)config->http.limits.per_address,
+        .header_bytes_max = (size_t)config->http.limits.header_bytes,
+        .body_bytes_max = (size_t)config->http.limits.body_bytes,
+        .cors_origins = config->http.cors_origins,
+        .auth = open ? NULL : access_http_auth(hub->access),
+    };
+}
+
 static bool start_http(struct hub *hub)
 {
     const struct config *config = hub->app.config;
@@ -345,10 +362,7 @@ static bool start_http(struct hub *hub)
     char error[256];
     struct http_options options = {
         .listen = config->http.listen,
-        .connections_max = (unsigned)config->http.limits.connections,
-        .per_address_max = (unsigned)config->http.limits.per_address,
-        .header_bytes_max = (size_t)config->http.limits.header_bytes,
-        .body_bytes_max = (size_t)config->http.limits.body_bytes,
+        .settings = http_settings_of(hub),
         .event_threads = HTTP_EVENT_THREADS,
         .workers = HTTP_WORKERS,
         .scan_workers = HTTP_SCAN_WORKERS,
@@ -359,10 +373,8 @@ static bool start_http(struct hub *hub)
         .app = &hub->app,
         .viewer = &viewer_all,
         .gate = position_gate_http(hub->gate),
-        .auth = hub->access ? access_http_auth(hub->access) : NULL,
         .tls_certificate_file = config->http.tls.cert,
         .tls_key_file = config->http.tls.key,
-        .cors_origins = config->http.cors_origins,
     };
     metrics_routes(routes, route_count);
     metrics_build_label("nats_c", bus_library_version());
@@ -422,8 +434,6 @@ static bool start_access(struct hub *hub)
         log_error("hub.access_not_started", "error", error);
         return false;
     }
-    if (app->config->auth.mode == AUTH_OFF)
-        return true;
     hub->access =
         access_http_new(app->access, hub->recorder, config_listens_on_loopback(app->config));
     return hub->access != NULL;
@@ -539,6 +549,80 @@ static void stop(struct hub *hub)
     store_free(app->store);
 }
 
+/* ---- what comes in from outside ---- */
+
+/* Each line of a report is one of the log. */
+static void log_lines(enum log_level level, const char *event, const struct buf *report)
+{
+    const char *text = buf_cstr((struct buf *)(uintptr_t)report);
+    for (char line[512]; *text; text += strspn(text, "\n")) {
+        size_t size = strcspn(text, "\n");
+        snprintf(line, sizeof line, "%.*s", (int)size, text);
+        log_write(level, event, "detail", line, (char *)0);
+        text += size;
+    }
+}
+
+static void reload(struct hub *hub, const struct hub_run_options *options)
+{
+    struct buf report = BUF_INIT;
+    char error[512] = "";
+    if (config_reload(options->config, options->request, &report) != 0) {
+        log_error("hub.not_reloaded", "detail", "the configuration in force stays");
+        log_lines(LOG_ERROR, "hub.not_reloaded", &report);
+        buf_done(&report);
+        return;
+    }
+    const struct config *now = config_now(options->config);
+    struct http_settings settings = http_settings_of(hub);
+    log_setup((enum log_level)now->log.level, now->log.json);
+    if (!access_reload(hub->app.access, error))
+        log_error("hub.not_reloaded", "key", "auth.jwt", "detail", error);
+    struct command_lane *commands = atomic_load(&hub->app.commands);
+    struct buf why = BUF_INIT;
+    if (commands && !command_lane_reload(commands, &why))
+        log_error("hub.not_reloaded", "key", "commands.policy.geofence", "detail", buf_cstr(&why));
+    buf_done(&why);
+    http_set(hub->http, &settings);
+    log_lines(LOG_INFO, "hub.reloaded", &report);
+    log_info("hub.reloaded");
+    buf_done(&report);
+}
+
+/* Clients are sent elsewhere, so that the stop that follows is noticed by nobody. */
+static void drain(struct hub *hub)
+{
+    log_info("hub.draining");
+    atomic_store(&hub->app.draining, true);
+    live_drain(hub->app.live);
+    http_leave(hub->http);
+}
+
+static void take_signals(struct hub *hub, const struct hub_run_options *options)
+{
+    struct signalfd_siginfo signal;
+    while (read(options->control_fd, &signal, sizeof signal) == sizeof signal) {
+        if (signal.ssi_signo == SIGHUP)
+            reload(hub, options);
+        else if (signal.ssi_signo == SIGUSR2)
+            drain(hub);
+    }
+}
+
+static bool wait_until_told(struct hub *hub, const struct hub_run_options *options)
+{
+    struct pollfd wait[] = {{.fd = options->stop_fd, .events = POLLIN},
+                            {.fd = hub->failed_fd, .events = POLLIN},
+                            {.fd = options->control_fd, .events = POLLIN}};
+    while (!wait[0].revents && !wait[1].revents) {
+        if (poll(wait, 3, -1) < 0)
+            continue; /* interrupted by a signal that means nothing here */
+        if (wait[2].revents)
+            take_signals(hub, options);
+    }
+    return !wait[1].revents;
+}
+
 int hub_run(const struct hub_run_options *options)
 {
     struct hub *hub = calloc(1, sizeof *hub);
@@ -551,11 +635,7 @@ int hub_run(const struct hub_run_options *options)
     if (!failpoint_init())
         log_warn("hub.no_such_failpoint", "detail", "FLEETHUB_FAILPOINT names none; ignored");
     if (hub->failed_fd >= 0 && start(hub)) {
-        struct pollfd wait[] = {{.fd = options->stop_fd, .events = POLLIN},
-                                {.fd = hub->failed_fd, .events = POLLIN}};
-        while (poll(wait, 2, -1) < 0)
-            ; /* interrupted by a signal that means nothing here */
-        result = wait[1].revents ? -1 : 0;
+        result = wait_until_told(hub, options) ? 0 : -1;
         log_info("hub.stopping");
     }
     stop(hub);

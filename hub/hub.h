@@ -10,9 +10,11 @@
 #include <stdbool.h>
 
 struct hub_run_options {
-    const struct config *config;
+    struct config *config; /* one that may be reloaded */
     bool migrate;
-    int stop_fd; /* becomes readable when the hub should stop */
+    int stop_fd;    /* becomes readable when the hub should stop */
+    int control_fd; /* a signalfd: SIGHUP reloads, SIGUSR2 drains; -1: neither */
+    const struct config_request *request; /* what is read again then */
 };
 
 /* Returns when the hub has stopped: 0, or -1 where it could not start. */

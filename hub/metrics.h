@@ -79,6 +79,8 @@
     X(CHECKPOINTS, "twin_checkpoints_total", COUNTER, RESULT, NONE, "Writings of TWIN_LAST")       \
     X(HTTP_REQUESTS, "http_requests_total", COUNTER, ROUTE, STATUS, "Requests answered")           \
     X(HTTP_OPEN, "http_connections", GAUGE, NONE, NONE, "Open HTTP connections")                   \
+    X(HTTP_TURNED_AWAY, "http_connections_turned_away_total", COUNTER, NONE, NONE,                 \
+      "Connections beyond http.limits, closed at once")                                            \
     X(HTTP_REFUSED, "http_queue_refused_total", COUNTER, NONE, NONE,                               \
       "Requests refused: queue full")                                                              \
     X(ACCESS_DENIED, "access_denied_total", COUNTER, DENIED, NONE,                                 \

@@ -24,8 +24,9 @@ struct presence_lane {
     struct store *store;
     struct broker_clock *clock;
     struct recorder *recorder;
-    struct presence_limits limits;
-    char subject[256]; /* of the region's presence records */
+    const struct config *config;
+    struct presence_limits limits; /* as of this sweep */
+    char subject[256];             /* of the region's presence records */
     _Atomic(struct state_lane *) feeds;
     _Atomic bool stop, recovered;
     struct bus_consumer *consumer;
@@ -235,6 +236,7 @@ static void sweep(struct presence_lane *lane)
     int64_t now_ms = clock_mono_ms(), now_ns = broker_now(lane);
     judge_hearing(lane, now_ms, now_ns);
     lane->swept_ms = now_ms;
+    lane->limits = presence_limits_of(lane->config);
     if (lane->hearing_since_ns == TIMESTAMP_NONE)
         return;
     bool whole = true;
@@ -267,8 +269,9 @@ static void *run(void *closure)
 
 struct presence_limits presence_limits_of(const struct config *config)
 {
-    return (struct presence_limits){(int64_t)(config->presence.stale_after_s * 1e9),
-                                    (int64_t)(config->presence.offline_after_s * 1e9)};
+    const struct config *now = config_now(config);
+    return (struct presence_limits){(int64_t)(now->presence.stale_after_s * 1e9),
+                                    (int64_t)(now->presence.offline_after_s * 1e9)};
 }
 
 struct presence_lane *presence_lane_start(const struct config *config, struct bus *bus,
@@ -282,7 +285,7 @@ struct presence_lane *presence_lane_start(const struct config *config, struct bu
     lane->store = store;
     lane->clock = clock;
     lane->recorder = recorder;
-    lane->limits = presence_limits_of(config);
+    lane->config = config;
     lane->hearing_since_ns = TIMESTAMP_NONE;
     lane->swept_ms = clock_mono_ms();
     snprintf(lane->subject, sizeof lane->subject, "fleet.%s.hub.%s.record.%s.>", config->env,

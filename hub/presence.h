@@ -33,6 +33,7 @@ void presence_lane_listen(struct presence_lane *lane, struct state_lane *feeds);
 bool presence_lane_recovered(struct presence_lane *lane);
 void presence_lane_stop(struct presence_lane *lane);
 
+/* As the configuration in force has them. */
 struct presence_limits presence_limits_of(const struct config *config);
 
 /* The record of a vehicle's return, made by whoever folds the message. */

@@ -15,10 +15,10 @@ int fixture_start(const struct http_route *routes, size_t count)
 {
     struct http_options options = {
         .listen = "127.0.0.1:0",
-        .connections_max = 256,
-        .per_address_max = 256,
-        .header_bytes_max = HEADER_MAX_BYTES,
-        .body_bytes_max = BODY_MAX_BYTES,
+        .settings = {.connections_max = 256,
+                     .per_address_max = 256,
+                     .header_bytes_max = HEADER_MAX_BYTES,
+                     .body_bytes_max = BODY_MAX_BYTES},
         .event_threads = 2,
         .workers = 1,
         .scan_workers = 1,
