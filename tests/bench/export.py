@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""An export of a million records beside psql's \\copy of the same rows, and a vehicle's last 100 records.
+
+    tests/bench/export.py [--records N] [--vehicles N] [--build DIR]
+
+The rows are made in the database, of the size that vehicles' events have. Both write to nowhere. Prints one JSON
+object a line; `export.*` are rows a second, and `limit` is \\copy's in the same run.
+"""
+
+import socket
+import statistics
+import time
+
+from common import options, show
+
+RUNS = 5
+FIRST = 1000000000  # seq, far from what the hub itself records meanwhile
+FILL = """
+INSERT INTO records (seq, id, hash, kind, vid, region, type, severity, boot, vehicle_seq, timestamp,
+    timestamp_rest_ns, received, received_rest_ns, archived, stream, stream_seq, data, raw)
+SELECT {first} + i, md5(i::text)::uuid, decode(md5(i::text) || md5((-i)::text), 'hex'), 'event',
+    'VID-' || lpad((i % {vehicles})::text, 5, '0'), 'eu-north', 'waypoint', 'info', 'b7', i, at, 0, at, 123, at,
+    'TWIN_EVENTS', i, raw::jsonb, convert_to(raw, 'UTF8')
+FROM (SELECT i, now() - interval '1 day' + i * interval '1 ms' AS at,
+        '{{"index":' || i || ',"lat":59.9139,"lon":10.7522,"alt":120.5,"severity":"info",'
+        '"text":"reached waypoint of the mission"}}' AS raw
+    FROM generate_series(0, {records} - 1) AS i) AS made
+"""
+
+
+def export(hub, path, lines):
+    """Seconds for all of it; it has to be whole, and of so many lines."""
+    connection = socket.create_connection(("127.0.0.1", hub.port))
+    connection.settimeout(120)
+    room, seen, tail = bytearray(1 << 20), 0, b""
+    began = time.monotonic()
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n".encode())
+    while True:
+        size = connection.recv_into(room)
+        if size == 0:
+            break
+        seen += size
+        tail = (tail + bytes(room[max(0, size - 8):size]))[-8:]
+    took = time.monotonic() - began
+    connection.close()
+    assert tail.endswith(b"0\r\n\r\n") and seen > lines * 100, (seen, tail)
+    return took
+
+
+def copy(postgres):
+    began = time.monotonic()
+    postgres.query(f"\\copy (SELECT * FROM records WHERE seq >= {FIRST}) TO '/dev/null'")
+    return time.monotonic() - began
+
+
+def peak_mib(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
+
+
+def measure(records, vehicles):
+    from harness import Stack
+    with Stack({"log": {"level": "warn"}}, leaf=False) as stack:
+        stack.postgres.query(FILL.format(first=FIRST, records=records, vehicles=vehicles))
+        stack.postgres.query("VACUUM ANALYZE records")
+        paths = {"ndjson": f"/v1/events?format=ndjson&order_by=seq&filter=seq%3E%3D{FIRST}",
+                 "csv": f"/v1/events?format=csv&order_by=seq&filter=seq%3E%3D{FIRST}"}
+        took = {name: [] for name in ("copy", "ndjson", "csv")}
+        for _ in range(RUNS):
+            took["copy"].append(copy(stack.postgres))
+            for name in ("ndjson", "csv"):
+                took[name].append(export(stack.hub, paths[name], records))
+        limit = records / statistics.median(took["copy"])
+        for name in ("ndjson", "csv"):
+            show(f"export.{name}", records / statistics.median(took[name]), "rows/s", limit)
+        show("export.memory", peak_mib(stack.hub.process.pid), "MiB", 64)
+        last = []
+        for i in range(100):
+            began = time.monotonic()
+            page = stack.hub.json(f"/v1/vehicles/VID-{i * 7 % vehicles:05d}/timeline", page_size=100)
+            last.append((time.monotonic() - began) * 1000)
+            assert len(page["events"]) == min(100, records // vehicles)
+        show("timeline.last_100", statistics.median(last), "ms", 5)
+
+
+def main():
+    chosen = options(__doc__, records=1000000, vehicles=1000)
+    measure(chosen.records, chosen.vehicles)
+
+
+if __name__ == "__main__":
+    main()
