@@ -21,6 +21,7 @@ struct verification {
     int64_t units;
     struct audit_unit_result *results;
     struct audit_introduced *introduced;
+    int64_t noted_to;        /* retention says that it went up to here, but not on record yet */
     struct tree_tile *upper; /* the stored tiles above the units' */
     size_t upper_count;
 
@@ -113,20 +114,23 @@ static enum pg_status check_excess(struct verification *v, struct pg *pg, struct
     return status;
 }
 
-/* Up to where retention went, by its own records: those are in the tree as any other. A note that
- * is not on record yet will be with the next batch. */
+/* Up to where retention went, by its own records: those are in the tree as any other. What it has
+ * only noted so far anybody could have noted who can write to the database. */
 static enum pg_status load_dropped(struct verification *v, struct pg *pg, struct pg_error *error)
 {
     static const struct pg_statement newest = {
-        .sql = "SELECT coalesce(max(floor), 1) - 1 FROM (SELECT CASE WHEN data->>'floor_seq' ~ "
+        .sql = "SELECT coalesce(max(floor) FILTER (WHERE recorded), 1) - 1, "
+               "coalesce(max(floor), 1) - 1 FROM (SELECT recorded, CASE WHEN data->>'floor_seq' ~ "
                "'^[0-9]{1,18}$' THEN (data->>'floor_seq')::bigint END AS floor FROM "
-               "(SELECT data FROM records WHERE kind = 'system' AND type = 'retention' UNION ALL "
-               "SELECT data::jsonb FROM record_notes WHERE type = 'retention' AND NOT recorded) "
-               "AS r) AS f"};
+               "(SELECT true AS recorded, data FROM records WHERE kind = 'system' AND "
+               "type = 'retention' UNION ALL SELECT false, data::jsonb FROM record_notes "
+               "WHERE type = 'retention' AND NOT recorded) AS r) AS f"};
     struct pg_result *rows = NULL;
     enum pg_status status = pg_run(pg, &newest, NULL, &rows, error);
-    if (status == PG_OK)
+    if (status == PG_OK) {
         v->scope.dropped_to = pg_get_int(rows, 0, 0);
+        v->noted_to = pg_get_int(rows, 0, 1);
+    }
     pg_result_free(rows);
     return status;
 }
@@ -474,6 +478,10 @@ static void verify(struct verification *v)
     put_together(v);
     if (report->verdict == AUDIT_GOOD && report->bad.seq != 0)
         report->verdict = AUDIT_BAD;
+    if (report->verdict == AUDIT_BAD && report->bad.seq > v->scope.dropped_to &&
+        report->bad.seq <= v->noted_to)
+        unusable(report, "retention is dropping records, or somebody says so: it is not on record "
+                         "yet. Verify again while the hub runs");
 }
 
 void audit_db_verify(const struct audit_request *request, struct audit_report *report)

@@ -2,14 +2,58 @@
 nothing with the hub."""
 
 import os
+import re
 import unittest
 
 from harness import Stack, envelope, wait_until
 from harness.audit import (Bad, Export, Note, Tree, canonical, consistent, included, leaf_hash,
                            of_answer)
 from harness.hub import command
+from harness.process import SOURCE_DIR
 
 RECORDS = 150
+
+
+DOCS = os.path.join(SOURCE_DIR, "docs")
+
+
+class Vectors(unittest.TestCase):
+    """docs/record-format.md by itself: its vectors are as it says, for both verifiers."""
+
+    def lines(self, name):
+        with open(os.path.join(DOCS, "vectors", name), "rb") as file:
+            return file.read().splitlines()
+
+    def document(self):
+        with open(os.path.join(DOCS, "record-format.md"), encoding="utf-8") as file:
+            return file.read()
+
+    def test_both_verifiers_find_them_good(self):
+        for name, records in (("record.ndjson", 5), ("record-part.ndjson", 2)):
+            export = Export(self.lines(name))
+            self.assertEqual(len(export.records), records)
+            result = command("audit", "verify", os.path.join(DOCS, "vectors", name))
+            self.assertEqual(result.returncode, 0, result.stderr)
+
+    def test_the_values_in_the_document_are_theirs(self):
+        text = self.document()
+        records = [line for line in self.lines("record.ndjson") if line.startswith(b'{"id"')]
+        self.assertIn("\n    " + canonical(records[1])[0].decode() + "\n", text)
+        tree, leaves, roots = Tree(), [], [None]
+        for line in records:
+            body, told = canonical(line)
+            self.assertEqual(leaf_hash(body), told)
+            tree.append(told)
+            leaves.append(told)
+            roots.append(tree.root())
+            self.assertIn(f"    leaf {len(leaves) - 1}    {told.hex()}\n", text)
+            self.assertIn(f"    root of {len(leaves)} {tree.root().hex()}\n", text)
+        path, proof = (re.findall("^    ([0-9a-f]{64})$", part, re.M)
+                       for part in text.split("The audit path")[1].split("\n\n")[1:3])
+        self.assertTrue(included(leaves[1], 1, 5, map(bytes.fromhex, path), roots[5]))
+        self.assertTrue(consistent(3, roots[3], 5, roots[5], map(bytes.fromhex, proof)))
+        vkey = re.search("^    key +(\\S+)$", text, re.M).group(1)
+        self.assertEqual(Export(self.lines("record.ndjson"), [vkey]).header["keys"], [vkey])
 
 
 def make_key(stack, name):
