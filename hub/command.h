@@ -108,12 +108,13 @@ struct command {
     char *vids;                  /* one after the other, NUL-terminated */
     uint32_t *by_vid;            /* hash of vid to index + 1 */
     uint32_t by_vid_mask;
-    uint32_t open;       /* deliveries that have not ended */
-    uint32_t publishing; /* of them under way */
-    uint32_t unrecorded; /* states entered and not on record */
-    uint32_t watched;    /* deliveries whose twins are watched */
-    uint32_t unsent;     /* pending ones */
-    uint32_t released;   /* of a rollout: the first so many may be sent */
+    uint32_t open;          /* deliveries that have not ended */
+    uint32_t publishing;    /* of them under way */
+    uint32_t unrecorded;    /* states entered and not on record */
+    uint32_t watched;       /* deliveries whose twins are watched */
+    uint32_t unsent;        /* pending ones */
+    uint32_t first_pending; /* none before it is */
+    uint32_t released;      /* of a rollout: the first so many may be sent */
     int64_t next_batch_ms;
     int64_t ended_ns; /* TIMESTAMP_NONE: not yet */
     uint64_t change;

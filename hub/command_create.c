@@ -146,7 +146,7 @@ static bool find_keyed(struct command_lane *lane, struct keyed *keyed, struct do
     struct doc_ref root;
     int64_t created_ns = 0;
     enum bus_status status =
-        bus_get_last(lane->options.bus, streams_name(TWIN_COMMANDS),
+        bus_get_last(lane->options.urgent_bus, streams_name(TWIN_COMMANDS),
                      command_key(key, "key", keyed->entry, -1), &stored, &error);
     if (status == BUS_NOT_FOUND)
         return true;
@@ -188,8 +188,8 @@ static bool store_key(struct command_lane *lane, const struct keyed *keyed,
                              .data = value.data,
                              .size = value.size_bytes,
                              .expected_last_of_subject = keyed->seq};
-    bool good = !value.failed &&
-                bus_store(lane->options.bus, &what, COMMAND_STORE_MS, &seq, &error) == BUS_OK;
+    bool good = !value.failed && bus_store(lane->options.urgent_bus, &what, COMMAND_STORE_MS, &seq,
+                                           &error) == BUS_OK;
     buf_done(&value);
     failpoint_reached(FAILPOINT_COMMAND_KEYED);
     return good;
@@ -209,7 +209,7 @@ static enum bus_status store_entry(struct command_lane *lane, const char *kind, 
                              .expected_last_of_subject = expected};
     enum bus_status status =
         text->failed ? BUS_ERROR
-                     : bus_store(lane->options.bus, &what, COMMAND_STORE_MS, &seq, &error);
+                     : bus_store(lane->options.urgent_bus, &what, COMMAND_STORE_MS, &seq, &error);
     if (status != BUS_OK)
         log_warn("command.not_persisted", "key", key, "error", error.text);
     return status;
@@ -223,7 +223,7 @@ static bool is_stored(struct command_lane *lane, const char *id, bool *known)
     for (int tries = 0; tries < STORE_TRIES && !*known; tries++) {
         struct bus_stored stored = {0};
         struct bus_error error;
-        enum bus_status status = bus_get_last(lane->options.bus, streams_name(TWIN_COMMANDS),
+        enum bus_status status = bus_get_last(lane->options.urgent_bus, streams_name(TWIN_COMMANDS),
                                               command_key(key, "spec", id, -1), &stored, &error);
         bus_stored_done(&stored);
         *known = status == BUS_OK || status == BUS_NOT_FOUND;

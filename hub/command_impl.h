@@ -33,6 +33,7 @@
 
 enum {
     COMMAND_BUCKETS = 4096,
+    COMMAND_WINDOW = 256,    /* routine messages published and not answered */
     COMMAND_STORE_MS = 2000, /* for one write to the bucket */
     COMMAND_KEY_BYTES = 160,
 };
@@ -134,6 +135,8 @@ const char *command_key(char out[COMMAND_KEY_BYTES], const char *kind, const cha
 
 /* ---- command_lease.c ---- */
 void *command_lease_run(void *lane);
+/* Gives it back, once its thread has ended: another hub takes over at once. */
+void command_lease_return(struct command_lane *lane);
 /* The subject of who holds the lease; false: nobody does. */
 bool command_lease_holder(struct command_lane *lane, char subject[STREAMS_SUBJECT_BYTES]);
 

@@ -13,6 +13,8 @@
 
 enum {
     CHORE_MS = 50,
+    RECORD_MS = 100, /* records wait that long: sending goes first */
+    RECORD_PAUSE_MS = 2,
     RETRY_MS = 200,
     READ_MS = 10,
     FLUSH_MS = 6000,              /* a publication is answered, or given up, within five seconds */
@@ -333,6 +335,7 @@ static void wait_for_chores(struct command_lane *lane)
 void *command_keeper_run(void *closure)
 {
     struct command_lane *lane = closure;
+    int64_t recorded_ms = 0;
     while (!atomic_load(&lane->stop)) {
         pthread_mutex_lock(&lane->lock);
         enum lane_stage stage = lane->stage;
@@ -346,9 +349,12 @@ void *command_keeper_run(void *closure)
             wait_for_chores(lane);
         } else {
             adopt(lane);
-            if (command_record_due(lane)) {
-                clock_pause_ms(1);
-                continue;
+            if (clock_mono_ms() - recorded_ms >= RECORD_MS) {
+                if (command_record_due(lane)) {
+                    clock_pause_ms(RECORD_PAUSE_MS);
+                    continue;
+                }
+                recorded_ms = clock_mono_ms();
             }
             command_save_due(lane);
             wait_for_chores(lane);

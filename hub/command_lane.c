@@ -9,7 +9,7 @@
 #include <string.h>
 
 enum {
-    ROUTINE_WINDOW = 512,    /* published and not answered */
+    STOP_FLUSH_MS = 1000,
     RECOVERY_WINDOW = 16384, /* recovery commands wait for no window, if it can be helped */
     ASK_WORKERS = 4,
     ASK_QUEUE = 256,
@@ -212,8 +212,9 @@ static bool init(struct command_lane *lane)
     lane->parser = doc_parser_new();
     lane->cmd_feed.parser = doc_parser_new();
     lane->ack_feed.parser = doc_parser_new();
-    lane->routine = bus_outbox_new(bus, ROUTINE_WINDOW, command_send_answered, lane);
-    lane->recovery = bus_outbox_new(bus, RECOVERY_WINDOW, command_send_answered, lane);
+    lane->routine = bus_outbox_new(bus, COMMAND_WINDOW, command_send_answered, lane);
+    lane->recovery =
+        bus_outbox_new(lane->options.urgent_bus, RECOVERY_WINDOW, command_send_answered, lane);
     lane->workers = workers_new(ASK_WORKERS, ASK_QUEUE);
     return lane->rate && lane->parser && lane->cmd_feed.parser && lane->ack_feed.parser &&
            lane->routine && lane->recovery && lane->workers && make_id(lane);
@@ -273,10 +274,16 @@ void command_lane_stop(struct command_lane *lane)
     join(lane->keeper_running, lane->keeper_thread);
     join(lane->cmd_feed.running, lane->cmd_feed.thread);
     join(lane->ack_feed.running, lane->ack_feed.thread);
+    join(lane->lease_running, lane->lease_thread);
     /* What is under way is answered before another hub takes over. */
+    if (lane->recovery)
+        bus_outbox_flush(lane->recovery, STOP_FLUSH_MS);
+    if (lane->routine)
+        bus_outbox_flush(lane->routine, STOP_FLUSH_MS);
     bus_outbox_free(lane->recovery);
     bus_outbox_free(lane->routine);
-    join(lane->lease_running, lane->lease_thread);
+    if (lane->lease_running)
+        command_lease_return(lane);
     bus_consumer_close(lane->specs);
     command_forget_all(lane);
     command_rate_free(lane->rate);

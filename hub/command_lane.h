@@ -39,6 +39,7 @@ struct command_lane;
 struct command_lane_options {
     const struct config *config;
     struct bus *bus;
+    struct bus *urgent_bus; /* a connection of its own: recovery commands, persisting, the lease */
     struct store *store;
     struct broker_clock *clock;
     struct recorder *recorder;

@@ -51,7 +51,8 @@ static enum bus_status put(struct command_lane *lane, const char *subject)
                              .size = value.size_bytes,
                              .expected_last_of_subject = lane->lease_seq};
     enum bus_status status =
-        value.failed ? BUS_ERROR : bus_store(lane->options.bus, &what, RENEW_WAIT_MS, &seq, &error);
+        value.failed ? BUS_ERROR
+                     : bus_store(lane->options.urgent_bus, &what, RENEW_WAIT_MS, &seq, &error);
     buf_done(&value);
     if (status == BUS_OK)
         lane->lease_seq = seq;
@@ -101,7 +102,7 @@ static bool look(struct command_lane *lane, bool *free)
     struct doc_limits limits = {LEASE_MAX_BYTES, LEASE_DEPTH};
     struct doc_ref root;
     int64_t now_ns = broker_clock_now(lane->options.clock, &known);
-    enum bus_status status = bus_get_last(lane->options.bus, streams_name(TWIN_COMMANDS),
+    enum bus_status status = bus_get_last(lane->options.urgent_bus, streams_name(TWIN_COMMANDS),
                                           command_key(key, "lease", NULL, -1), &stored, &error);
     if (status == BUS_NOT_FOUND) {
         lane->lease_seq = 0;
@@ -169,12 +170,16 @@ void *command_lease_run(void *closure)
             take(lane);
         clock_pause_ms(held ? LOOK_MS / 2 : LOOK_MS);
     }
+    return NULL;
+}
+
+void command_lease_return(struct command_lane *lane)
+{
     pthread_mutex_lock(&lane->lock);
     bool held = lane->stage != LANE_IDLE;
     lane->stage = LANE_IDLE;
     pthread_mutex_unlock(&lane->lock);
     atomic_store(&lane->lease_until_ms, 0);
     if (held)
-        put(lane, ""); /* another hub takes over at once */
-    return NULL;
+        put(lane, "");
 }

@@ -43,7 +43,7 @@ enum bus_status command_status_store(struct command_lane *lane, const char *id,
                              .size = text->size_bytes,
                              .expected_last_of_subject = expected};
     return text->failed ? BUS_ERROR
-                        : bus_store(lane->options.bus, &what, COMMAND_STORE_MS, seq, error);
+                        : bus_store(lane->options.urgent_bus, &what, COMMAND_STORE_MS, seq, error);
 }
 
 static bool chunk_changed(const struct command *command, uint32_t from)

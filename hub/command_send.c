@@ -109,8 +109,8 @@ void command_send_answered(void *closure, uint64_t tag, enum bus_status status, 
         delivery->unsure_ms = clock_mono_ms();
         delivery->due_ms = delivery->unsure_ms + UNSURE_MS;
     }
-    if (lane->window_full) {
-        lane->window_full = false;
+    if (lane->window_full && bus_outbox_pending(lane->routine) <= COMMAND_WINDOW / 2) {
+        lane->window_full = false; /* half of it at a time, not one by one */
         command_wake(lane);
     }
     pthread_mutex_unlock(&lane->lock);
@@ -202,7 +202,10 @@ static void send_routine(struct pass *pass, struct command *command)
         return;
     release_batch(pass, command);
     size_t place = store_enter(pass->lane->options.store);
-    for (uint32_t i = 0; i < command->released && !pass->stop; i++) {
+    while (command->first_pending < command->spec.total &&
+           command->deliveries[command->first_pending].state != DELIVERY_PENDING)
+        command->first_pending++;
+    for (uint32_t i = command->first_pending; i < command->released && !pass->stop; i++) {
         struct delivery *delivery = &command->deliveries[i];
         if (!may_send(pass, delivery))
             continue;

@@ -65,6 +65,7 @@ enum {
 struct hub {
     struct app app;
     bool migrate;
+    struct bus *urgent_bus; /* for what must not queue behind telemetry and records */
     struct recorder *recorder;
     struct record_keeper *keeper;
     struct record_signers signers; /* of checkpoints of the record */
@@ -186,6 +187,7 @@ static bool start_commands(struct hub *hub)
     struct command_lane_options options = {
         .config = app->config,
         .bus = app->bus,
+        .urgent_bus = hub->urgent_bus,
         .store = app->store,
         .clock = &app->clock,
         .recorder = hub->recorder,
@@ -266,12 +268,12 @@ static void *starter_run(void *closure)
 
 /* ---- the whole ---- */
 
-static bool open_bus(struct hub *hub)
+static bool open_bus(const struct hub *hub, const char *name, struct bus **bus)
 {
     const struct config *config = hub->app.config;
     struct bus_options options = {
         .url = config->nats.url,
-        .name = "fleethub",
+        .name = name,
         .creds_file = config->nats.creds,
         .tls_ca_file = config->nats.tls.ca,
         .tls_cert_file = config->nats.tls.cert,
@@ -279,7 +281,7 @@ static bool open_bus(struct hub *hub)
         .connect_timeout_ms = CONNECT_TIMEOUT_MS,
     };
     struct bus_error error;
-    if (bus_open(&options, &hub->app.bus, &error) == BUS_OK)
+    if (bus_open(&options, bus, &error) == BUS_OK)
         return true;
     log_error("hub.nats_unusable", "error", error.text);
     return false;
@@ -445,7 +447,8 @@ static bool start(struct hub *hub)
     app->store = store_new();
     if (app->store)
         broker_clock_init(&app->clock, app->store);
-    if (!app->store || !open_bus(hub) || !check_database(hub))
+    if (!app->store || !open_bus(hub, "fleethub", &app->bus) ||
+        !open_bus(hub, "fleethub-urgent", &hub->urgent_bus) || !check_database(hub))
         return false;
     bool registered = app->config->vehicles.admission == ADMISSION_REGISTERED;
     app->groups = groups_new(app->config, app->bus, app->store);
@@ -543,6 +546,7 @@ static void stop(struct hub *hub)
     groups_free(app->groups);
     access_free(app->access);
     last_found_done(&hub->found);
+    bus_close(hub->urgent_bus, BUS_STOP_MS);
     bus_close(app->bus, BUS_STOP_MS);
     if (app->store)
         broker_clock_done(&app->clock);
