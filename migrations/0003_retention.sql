@@ -130,6 +130,7 @@ BEGIN
     IF NOT retention_fence(by_writer) THEN
         RETURN false;
     END IF;
+    LOCK TABLE record_partitions IN ROW EXCLUSIVE MODE; -- before `records`, as everybody does
     LOCK TABLE holds IN SHARE MODE;
     SELECT * INTO bounds FROM record_partitions p WHERE p.name = part;
     IF NOT FOUND OR hold_mark() <> mark THEN
@@ -196,6 +197,7 @@ BEGIN
     IF NOT retention_fence(by_writer) THEN
         RETURN false;
     END IF;
+    LOCK TABLE digest_partitions IN ROW EXCLUSIVE MODE;
     LOCK TABLE holds IN SHARE MODE;
     SELECT * INTO bounds FROM digest_partitions d WHERE d.name = part;
     IF NOT FOUND OR hold_mark() <> mark THEN
