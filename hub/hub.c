@@ -1,4 +1,4 @@
-#include "hub/hub.h"
+#include "hub/hub_impl.h"
 
 #include "hub/access_http.h"
 #include "hub/api_commands.h"
@@ -14,6 +14,7 @@
 #include "hub/live.h"
 #include "hub/log.h"
 #include "hub/migrate.h"
+#include "hub/notify.h"
 #include "hub/position_gate.h"
 #include "hub/presence.h"
 #include "hub/record_checkpoint.h"
@@ -31,15 +32,11 @@
 #include "hub/streams.h"
 #include "hub/track.h"
 
-#include <poll.h>
 #include <pthread.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 enum {
@@ -60,30 +57,6 @@ enum {
     BUS_STOP_MS = 500,
     DRAIN_MAX_MS =
         9000, /* then the hub ends as after a crash, which it bears (contract §7: 10 s) */
-};
-
-struct hub {
-    struct app app;
-    bool migrate;
-    struct bus *urgent_bus; /* for what must not queue behind telemetry and records */
-    struct recorder *recorder;
-    struct record_keeper *keeper;
-    struct record_signers signers; /* of checkpoints of the record */
-    struct last_found found;       /* in TWIN_LAST, at the start */
-    struct presence_lane *presence;
-    struct shadow_lane *shadow;
-    struct shadow_settler *settler;
-    struct checkpoint_lane *checkpoint;
-    struct track_lane *track;
-    struct position_gate *gate;
-    struct access_http *access; /* in force while auth.mode is `tokens` */
-    struct http *http;
-    pthread_t starter;
-    bool starter_running;
-    pthread_t database;
-    bool database_running;
-    _Atomic bool stop;
-    int failed_fd; /* written to when the hub cannot go on */
 };
 
 /* ---- the start of the twins, on a thread of its own: it waits for NATS as long as it takes ----
@@ -343,7 +316,7 @@ static void raise_open_files(const struct config *config)
                  "less than http.limits.connections needs; raise the hard limit (LimitNOFILE)");
 }
 
-static struct http_settings http_settings_of(const struct hub *hub)
+struct http_settings hub_http_settings(const struct hub *hub)
 {
     const struct config *config = config_now(hub->app.config);
     bool open = config->auth.mode == AUTH_OFF;
@@ -364,7 +337,7 @@ static bool start_http(struct hub *hub)
     char error[256];
     struct http_options options = {
         .listen = config->http.listen,
-        .settings = http_settings_of(hub),
+        .settings = hub_http_settings(hub),
         .event_threads = HTTP_EVENT_THREADS,
         .workers = HTTP_WORKERS,
         .scan_workers = HTTP_SCAN_WORKERS,
@@ -385,6 +358,7 @@ static bool start_http(struct hub *hub)
         log_error("hub.http_not_started", "listen", config->http.listen, "error", error);
         return false;
     }
+    notify_say("READY=1");
     log_info("hub.listening", "listen", config->http.listen, "port", LOG_INT(http_port(hub->http)));
     return true;
 }
@@ -553,80 +527,6 @@ static void stop(struct hub *hub)
     store_free(app->store);
 }
 
-/* ---- what comes in from outside ---- */
-
-/* Each line of a report is one of the log. */
-static void log_lines(enum log_level level, const char *event, const struct buf *report)
-{
-    const char *text = buf_cstr((struct buf *)(uintptr_t)report);
-    for (char line[512]; *text; text += strspn(text, "\n")) {
-        size_t size = strcspn(text, "\n");
-        snprintf(line, sizeof line, "%.*s", (int)size, text);
-        log_write(level, event, "detail", line, (char *)0);
-        text += size;
-    }
-}
-
-static void reload(struct hub *hub, const struct hub_run_options *options)
-{
-    struct buf report = BUF_INIT;
-    char error[512] = "";
-    if (config_reload(options->config, options->request, &report) != 0) {
-        log_error("hub.not_reloaded", "detail", "the configuration in force stays");
-        log_lines(LOG_ERROR, "hub.not_reloaded", &report);
-        buf_done(&report);
-        return;
-    }
-    const struct config *now = config_now(options->config);
-    struct http_settings settings = http_settings_of(hub);
-    log_setup((enum log_level)now->log.level, now->log.json);
-    if (!access_reload(hub->app.access, error))
-        log_error("hub.not_reloaded", "key", "auth.jwt", "detail", error);
-    struct command_lane *commands = atomic_load(&hub->app.commands);
-    struct buf why = BUF_INIT;
-    if (commands && !command_lane_reload(commands, &why))
-        log_error("hub.not_reloaded", "key", "commands.policy.geofence", "detail", buf_cstr(&why));
-    buf_done(&why);
-    http_set(hub->http, &settings);
-    log_lines(LOG_INFO, "hub.reloaded", &report);
-    log_info("hub.reloaded");
-    buf_done(&report);
-}
-
-/* Clients are sent elsewhere, so that the stop that follows is noticed by nobody. */
-static void drain(struct hub *hub)
-{
-    log_info("hub.draining");
-    atomic_store(&hub->app.draining, true);
-    live_drain(hub->app.live);
-    http_leave(hub->http);
-}
-
-static void take_signals(struct hub *hub, const struct hub_run_options *options)
-{
-    struct signalfd_siginfo signal;
-    while (read(options->control_fd, &signal, sizeof signal) == sizeof signal) {
-        if (signal.ssi_signo == SIGHUP)
-            reload(hub, options);
-        else if (signal.ssi_signo == SIGUSR2)
-            drain(hub);
-    }
-}
-
-static bool wait_until_told(struct hub *hub, const struct hub_run_options *options)
-{
-    struct pollfd wait[] = {{.fd = options->stop_fd, .events = POLLIN},
-                            {.fd = hub->failed_fd, .events = POLLIN},
-                            {.fd = options->control_fd, .events = POLLIN}};
-    while (!wait[0].revents && !wait[1].revents) {
-        if (poll(wait, 3, -1) < 0)
-            continue; /* interrupted by a signal that means nothing here */
-        if (wait[2].revents)
-            take_signals(hub, options);
-    }
-    return !wait[1].revents;
-}
-
 int hub_run(const struct hub_run_options *options)
 {
     struct hub *hub = calloc(1, sizeof *hub);
@@ -639,7 +539,7 @@ int hub_run(const struct hub_run_options *options)
     if (!failpoint_init())
         log_warn("hub.no_such_failpoint", "detail", "FLEETHUB_FAILPOINT names none; ignored");
     if (hub->failed_fd >= 0 && start(hub)) {
-        result = wait_until_told(hub, options) ? 0 : -1;
+        result = hub_wait(hub, options) ? 0 : -1;
         log_info("hub.stopping");
     }
     stop(hub);
