@@ -104,7 +104,7 @@ class Quickstart(unittest.TestCase):
             stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
             timeout=scaled(START_S), env=dict(os.environ, TMPDIR=self.tmp, CI="true"))
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
-        self.assertEqual(len(re.findall("^works: ", result.stdout, re.MULTILINE)), 5)
+        self.assertEqual(len(re.findall("^works: ", result.stdout, re.MULTILINE)), 6)
         self.expect_nothing_left()
 
     def test_port_that_is_taken_is_refused_by_name(self):

@@ -1,5 +1,5 @@
 """`fleethub send` against a hub that answers what the test wants: what it asks, what it shows, and
-its exit status. Against a real hub: test_commands_fleet.py."""
+its exit status. Against a real hub: test_command_fleet.py."""
 
 import http.server
 import json
