@@ -152,8 +152,7 @@ bool run_crew_tell(struct run *run)
     crew_write_account(run->crew, &text);
     buf_addf(&fresh, "%s.new", path);
     FILE *file = fresh.failed ? NULL : fopen(buf_cstr(&fresh), "w");
-    bool ok =
-        file && !text.failed && fwrite(text.data, 1, text.size_bytes, file) == text.size_bytes;
+    bool ok = file && !text.failed && fputs(buf_cstr(&text), file) >= 0;
     if (file && fclose(file) != 0)
         ok = false;
     ok = ok && rename(buf_cstr(&fresh), path) == 0;

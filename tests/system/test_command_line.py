@@ -43,6 +43,8 @@ class CommandLine(StackCase):
                                 ["VID-003", "AUTO", "true"], ["VID-004", "AUTO", "true"]])
         done = self.run_it("vehicles", "--filter", "state.battery.remaining < 0.5", "--json")
         self.assertEqual([json.loads(line)["vid"] for line in done.stdout.splitlines()], ["VID-001"])
+        none = self.run_it("vehicles", "--filter", 'vid = "NOBODY"', "--json")
+        self.assertEqual((none.returncode, none.stdout, none.stderr), (0, "", ""))
         wrong = self.run_it("vehicles", "--filter", "stat.mode = 1")
         self.assertEqual((wrong.returncode, wrong.stdout), (1, ""))
         self.assertIn("did you mean state", wrong.stderr)
