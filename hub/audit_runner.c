@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -20,7 +19,7 @@ struct audit_runner {
 
 /* One verification; belongs to its stream and its ticker, the last of which frees it. */
 struct job {
-    struct http_stream stream;
+    struct http_stream stream; /* first: a stream is its job */
     struct audit_runner *runner;
     pthread_t worker;
     pthread_mutex_t lock;
@@ -165,7 +164,7 @@ static void *tick(void *closure)
 
 static enum http_more next(struct http_stream *stream, struct buf *out)
 {
-    struct job *job = (struct job *)((char *)stream - offsetof(struct job, stream));
+    struct job *job = (struct job *)stream; /* its first member */
     enum http_more more = HTTP_WAIT;
     pthread_mutex_lock(&job->lock);
     if (job->told) {
@@ -188,7 +187,7 @@ static enum http_more next(struct http_stream *stream, struct buf *out)
 
 static void free_stream(struct http_stream *stream)
 {
-    struct job *job = (struct job *)((char *)stream - offsetof(struct job, stream));
+    struct job *job = (struct job *)stream; /* its first member */
     atomic_store(&job->interrupt, true);
     pthread_mutex_lock(&job->lock);
     job->freed = true;
