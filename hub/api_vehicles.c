@@ -2,7 +2,7 @@
 
 #include "hub/api_query.h"
 #include "hub/app.h"
-#include "hub/record_hash.h"
+#include "hub/etag.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -11,15 +11,8 @@
 
 void api_tag_by_content(struct http_reply *reply)
 {
-    enum { TAG_BYTES = 12 };
-    uint8_t digest[RECORD_HASH_BYTES];
-    char *at = reply->etag;
-    record_sha256(reply->body.data, reply->body.size_bytes, digest);
-    *at++ = '"';
-    for (int i = 0; i < TAG_BYTES; i++)
-        at += snprintf(at, 3, "%02x", digest[i]);
-    *at++ = '"';
-    *at = '\0';
+    _Static_assert((int)ETAG_TEXT_BYTES <= (int)HTTP_ETAG_BYTES, "a tag fits into a reply");
+    etag_of(reply->body.data, reply->body.size_bytes, reply->etag);
 }
 
 /* The twin that a path names; NULL with the problem in the reply. What a viewer may not see is not
@@ -65,6 +58,8 @@ static bool may_see(const struct http_request *request, struct http_reply *reply
 
 /* ---- one twin and its parts ---- */
 
+enum { TWIN_USUAL_BYTES = 2048 }; /* as JSON */
+
 void api_vehicle(const struct http_request *request, struct http_reply *reply)
 {
     const struct app *app = request->app;
@@ -77,6 +72,7 @@ void api_vehicle(const struct http_request *request, struct http_reply *reply)
     api_position(app, reply);
     const struct twin *twin = find_twin(app, request, reply);
     if (twin) {
+        buf_reserve(&reply->body, TWIN_USUAL_BYTES);
         struct twin_view view = {request->viewer, app->config->region, metadata};
         if (fields)
             fields_write(&reply->body, fields, twin, &view);

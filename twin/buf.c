@@ -72,26 +72,6 @@ const char *buf_cstr(struct buf *buf)
     return buf->data;
 }
 
-void buf_add(struct buf *buf, const void *bytes, size_t size)
-{
-    if (size == 0 || !buf_reserve(buf, size))
-        return;
-    memcpy(buf->data + buf->size_bytes, bytes, size);
-    buf->size_bytes += size;
-}
-
-void buf_adds(struct buf *buf, const char *text)
-{
-    buf_add(buf, text, strlen(text));
-}
-
-void buf_addc(struct buf *buf, char c)
-{
-    if (!buf_reserve(buf, 1))
-        return;
-    buf->data[buf->size_bytes++] = c;
-}
-
 void buf_addf(struct buf *buf, const char *format, ...)
 {
     va_list args, again;
@@ -132,23 +112,61 @@ static const char *escape_of(unsigned char c, char hex[7])
     }
 }
 
-void buf_json_string(struct buf *buf, const char *text, size_t size)
+/* True for the bytes of a JSON string that have to be escaped. */
+static const bool escaped[256] = {[0 ... 0x1f] = true, ['"'] = true, ['\\'] = true};
+
+#define EVERY_BYTE(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* Whether one of eight bytes is zero; more than one zero is still found. */
+static inline bool has_zero(uint64_t bytes)
 {
-    if (!buf_reserve(buf, size + 2))
-        return;
-    buf_addc(buf, '"');
-    size_t from = 0;
-    for (size_t i = 0; i < size; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c >= 0x20 && c != '"' && c != '\\')
+    return ((bytes - EVERY_BYTE(1)) & ~bytes & EVERY_BYTE(0x80)) != 0;
+}
+
+static inline bool has_escaped(uint64_t bytes)
+{
+    bool low = ((bytes - EVERY_BYTE(0x20)) & ~bytes & EVERY_BYTE(0x80)) != 0;
+    return low || has_zero(bytes ^ EVERY_BYTE('"')) || has_zero(bytes ^ EVERY_BYTE('\\'));
+}
+
+/* The string's bytes from `from` on, one of which is escaped; then the closing quote. */
+static void add_escaped(struct buf *buf, const char *text, size_t size, size_t from)
+{
+    for (size_t i = from; i < size; i++) {
+        if (!escaped[(unsigned char)text[i]])
             continue;
         char hex[7];
         buf_add(buf, text + from, i - from);
-        buf_adds(buf, escape_of(c, hex));
+        buf_adds(buf, escape_of((unsigned char)text[i], hex));
         from = i + 1;
     }
     buf_add(buf, text + from, size - from);
     buf_addc(buf, '"');
+}
+
+void buf_json_string(struct buf *buf, const char *text, size_t size)
+{
+    uint64_t eight;
+    size_t i = 0;
+    char *at = buf_room(buf, size + 2);
+    if (!at)
+        return;
+    *at++ = '"';
+    for (; i + sizeof eight <= size; i += sizeof eight) {
+        memcpy(&eight, text + i, sizeof eight);
+        if (has_escaped(eight))
+            break;
+        memcpy(at + i, &eight, sizeof eight);
+    }
+    for (; i < size && !escaped[(unsigned char)text[i]]; i++)
+        at[i] = text[i];
+    buf->size_bytes += 1 + i;
+    if (i < size) {
+        add_escaped(buf, text, size, i);
+        return;
+    }
+    at[i] = '"';
+    buf->size_bytes++;
 }
 
 void buf_json_cstr(struct buf *buf, const char *text)

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct buf {
     char *data; /* not NUL-terminated unless buf_cstr was called */
@@ -36,9 +37,34 @@ const char *buf_cstr(struct buf *buf);
 
 /* Makes room for `more` bytes; false (and `failed`) when there is no memory. */
 bool buf_reserve(struct buf *buf, size_t more);
-void buf_add(struct buf *buf, const void *bytes, size_t size);
-void buf_adds(struct buf *buf, const char *text);
-void buf_addc(struct buf *buf, char c);
+
+/* Where there is room already, which is nearly always, writing is no more than a copy: these are
+ * inline, so that the compiler knows the sizes of constant texts. */
+static inline char *buf_room(struct buf *buf, size_t more)
+{
+    bool room = !buf->failed && more <= buf->capacity_bytes - buf->size_bytes;
+    return room || buf_reserve(buf, more) ? buf->data + buf->size_bytes : NULL;
+}
+static inline void buf_add(struct buf *buf, const void *bytes, size_t size)
+{
+    char *at = size > 0 ? buf_room(buf, size) : NULL;
+    if (!at)
+        return;
+    memcpy(at, bytes, size);
+    buf->size_bytes += size;
+}
+static inline void buf_adds(struct buf *buf, const char *text)
+{
+    buf_add(buf, text, strlen(text));
+}
+static inline void buf_addc(struct buf *buf, char c)
+{
+    char *at = buf_room(buf, 1);
+    if (!at)
+        return;
+    *at = c;
+    buf->size_bytes++;
+}
 void buf_addf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* A JSON string with quotes, RFC 8259 escapes; `text` is valid UTF-8 and may hold NUL. */

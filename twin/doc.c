@@ -344,68 +344,70 @@ static void write_decimal(struct buf *buf, int64_t mantissa, int exponent)
         }
         return;
     }
-    int64_t unit = integer_power(-exponent);
-    uint64_t size = mantissa < 0 ? (uint64_t)0 - (uint64_t)mantissa : (uint64_t)mantissa;
-    uint64_t fraction = size % (uint64_t)unit;
-    char digits[PLAIN_DECIMALS];
+    enum { DIGITS_MAX = 24 };
+    char digits[DIGITS_MAX];
+    size_t at = DIGITS_MAX;
+    uint64_t rest = mantissa < 0 ? (uint64_t)0 - (uint64_t)mantissa : (uint64_t)mantissa;
+    for (int i = exponent; i < 0; i++, rest /= 10)
+        digits[--at] = (char)('0' + rest % 10);
+    digits[--at] = '.';
+    do {
+        digits[--at] = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest);
     if (mantissa < 0)
-        buf_addc(buf, '-');
-    buf_json_int(buf, (int64_t)(size / (uint64_t)unit));
-    buf_addc(buf, '.');
-    for (int i = -exponent - 1; i >= 0; i--) {
-        digits[i] = (char)('0' + fraction % 10);
-        fraction /= 10;
-    }
-    buf_add(buf, digits, (size_t)-exponent);
+        digits[--at] = '-';
+    buf_add(buf, digits + at, DIGITS_MAX - at);
 }
 
-static void write_container(struct buf *buf, struct doc_ref value)
+/* Writes the value at `node` and returns what stands behind it. */
+static const struct doc_node *write_node(struct buf *buf, const struct doc_node *node,
+                                         const char *heap)
 {
-    bool object = doc_type(value) == DOC_OBJECT;
+    const struct doc_node *end = node + 1;
+    bool object = false;
+    switch ((enum doc_type)node->type) {
+    case DOC_NULL:
+        buf_add(buf, "null", 4);
+        return end;
+    case DOC_FALSE:
+        buf_add(buf, "false", 5);
+        return end;
+    case DOC_TRUE:
+        buf_add(buf, "true", 4);
+        return end;
+    case DOC_DECIMAL:
+        write_decimal(buf, node->u.mantissa, node->exponent);
+        return end;
+    case DOC_DIGITS:
+        buf_add(buf, heap + node->u.text.at, node->u.text.len);
+        return end;
+    case DOC_STRING:
+        buf_json_string(buf, heap + node->u.text.at, node->u.text.len);
+        return end;
+    case DOC_OBJECT:
+        object = true;
+        break;
+    case DOC_ARRAY:
+        break;
+    }
+    const struct doc_node *first = node + 1, *next = first;
+    end = node + node->u.box.span;
     buf_addc(buf, object ? '{' : '[');
-    bool first = true;
-    for (struct doc_ref m = doc_first(value); doc_exists(m); m = doc_next(value, m)) {
-        if (!first)
+    while (next < end) {
+        if (next > first)
             buf_addc(buf, ',');
-        first = false;
         if (object) {
-            size_t size;
-            const char *name = doc_name(m, &size);
-            buf_json_string(buf, name, size);
+            buf_json_string(buf, heap + next->name, next->name_len);
             buf_addc(buf, ':');
         }
-        doc_write(buf, m);
+        next = write_node(buf, next, heap);
     }
     buf_addc(buf, object ? '}' : ']');
+    return end;
 }
 
 void doc_write(struct buf *buf, struct doc_ref value)
 {
-    size_t size;
-    const char *text;
-    switch (doc_type(value)) {
-    case DOC_NULL:
-        buf_add(buf, "null", 4);
-        return;
-    case DOC_FALSE:
-        buf_add(buf, "false", 5);
-        return;
-    case DOC_TRUE:
-        buf_add(buf, "true", 4);
-        return;
-    case DOC_DECIMAL:
-        write_decimal(buf, value.node->u.mantissa, value.node->exponent);
-        return;
-    case DOC_DIGITS:
-        text = doc_string(value, &size);
-        buf_add(buf, text, size);
-        return;
-    case DOC_STRING:
-        text = doc_string(value, &size);
-        buf_json_string(buf, text, size);
-        return;
-    case DOC_ARRAY:
-    case DOC_OBJECT:
-        write_container(buf, value);
-    }
+    write_node(buf, value.node, value.heap);
 }
