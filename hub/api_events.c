@@ -30,7 +30,9 @@ void api_events_failure(const struct http_request *request, struct http_reply *r
                      "export, format=ndjson or csv, which may take as long as it needs.",
                      API_EVENTS_SCAN_MS / 1000);
         break;
-    case ARCHIVE_GIVEN_UP: /* nobody hears it */
+    case ARCHIVE_GIVEN_UP: /* nobody hears this */
+        http_problem(request, reply, PROBLEM_UNAVAILABLE, "The client has left.");
+        break;
     case ARCHIVE_UNAVAILABLE:
         http_problem(request, reply, PROBLEM_UNAVAILABLE,
                      "The archive does not answer at present. Try again later.");

@@ -317,14 +317,23 @@ static bool keep(void *closure, const struct record *record)
     return true;
 }
 
+static bool lane_ends(void *closure)
+{
+    struct record_follow *follow = closure;
+    return atomic_load(&follow->draining) || atomic_load(&follow->stop);
+}
+
 /* What is new in the archive. */
 static enum archive_status read_new(struct record_follow *follow, bool *more,
                                     struct archive_error *error)
 {
     struct record_question everything;
     int64_t before = follow->last;
-    struct archive_turn turn = {
-        .want = READ_WANT, .timeout_ms = ARCHIVE_CALL_TIMEOUT_MS, .take = keep, .closure = follow};
+    struct archive_turn turn = {.want = READ_WANT,
+                                .timeout_ms = ARCHIVE_CALL_TIMEOUT_MS,
+                                .take = keep,
+                                .given_up = lane_ends,
+                                .closure = follow};
     record_question_init(&everything, &viewer_all);
     struct archive_scan *scan = archive_scan_new(&everything, true);
     if (!scan)

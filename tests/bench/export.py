@@ -4,7 +4,8 @@
     tests/bench/export.py [--records N] [--vehicles N] [--build DIR]
 
 The rows are made in the database, of the size that vehicles' events have. Both write to nowhere. Prints one JSON
-object a line; `export.*` are rows a second, and `limit` is \\copy's in the same run.
+object a line; `export.*` are rows a second, and `limit` is \\copy's in the same run. The oldest minute is what a page
+asked for by time takes that is furthest from where the scan begins.
 """
 
 import socket
@@ -14,6 +15,7 @@ import time
 from common import options, show
 
 RUNS = 5
+CHUNK = 100000  # of a statement that fills
 FIRST = 1000000000  # seq, far from what the hub itself records meanwhile
 FILL = """
 INSERT INTO records (seq, id, hash, kind, vid, region, type, severity, boot, vehicle_seq, timestamp,
@@ -24,7 +26,7 @@ SELECT {first} + i, md5(i::text)::uuid, decode(md5(i::text) || md5((-i)::text), 
 FROM (SELECT i, now() - interval '1 day' + i * interval '1 ms' AS at,
         '{{"index":' || i || ',"lat":59.9139,"lon":10.7522,"alt":120.5,"severity":"info",'
         '"text":"reached waypoint of the mission"}}' AS raw
-    FROM generate_series(0, {records} - 1) AS i) AS made
+    FROM generate_series({start}, {end} - 1) AS i) AS made
 """
 
 
@@ -61,7 +63,9 @@ def peak_mib(pid):
 def measure(records, vehicles):
     from harness import Stack
     with Stack({"log": {"level": "warn"}}, leaf=False) as stack:
-        stack.postgres.query(FILL.format(first=FIRST, records=records, vehicles=vehicles))
+        for start in range(0, records, CHUNK):
+            stack.postgres.query(FILL.format(first=FIRST, start=start, end=min(start + CHUNK, records),
+                                             vehicles=vehicles))
         stack.postgres.query("VACUUM ANALYZE records")
         paths = {"ndjson": f"/v1/events?format=ndjson&order_by=seq&filter=seq%3E%3D{FIRST}",
                  "csv": f"/v1/events?format=csv&order_by=seq&filter=seq%3E%3D{FIRST}"}
@@ -81,6 +85,14 @@ def measure(records, vehicles):
             last.append((time.monotonic() - began) * 1000)
             assert len(page["events"]) == min(100, records // vehicles)
         show("timeline.last_100", statistics.median(last), "ms", 5)
+        oldest = stack.hub.json("/v1/events", order_by="seq", kind="event", page_size=1)["events"][0]["received"]
+        ranges = []
+        for _ in range(20):
+            began = time.monotonic()
+            page = stack.hub.json("/v1/events", start_time=oldest, end_time=oldest[:17] + "59.999Z", page_size=100)
+            ranges.append((time.monotonic() - began) * 1000)
+            assert page["events"]
+        show("range.oldest_minute", statistics.median(ranges), "ms")
 
 
 def main():

@@ -10,6 +10,7 @@ import urllib.parse
 
 from harness import StackCase, envelope, wait_until
 from harness.process import scaled
+from system.test_access import OTHER, OWN, AccessCase
 
 EVENTS = 40
 MANY = 12000
@@ -20,6 +21,18 @@ def store_events(stack, count, vid="R-1", kind="waypoint", **more):
         client.js_publish_all([(f"fleet.test.veh.{vid}.evt.{kind}",
                                 envelope(dict(more, index=i), seq=i, boot="b"))
                                for i in range(count)])
+
+
+def slow_down(stack):
+    """From now on each row that is read takes ten milliseconds."""
+    columns = stack.postgres.query(
+        "SELECT string_agg(quote_ident(attname), ', ') FROM pg_attribute "
+        "WHERE attrelid = 'records'::regclass AND attnum > 0 AND attname <> 'raw'")
+    stack.postgres.query(
+        "CREATE FUNCTION slow(raw bytea) RETURNS bytea STABLE LANGUAGE plpgsql AS "
+        "$$ BEGIN PERFORM pg_sleep(0.01); RETURN raw; END $$; "
+        "ALTER TABLE records RENAME TO records_kept; "
+        f"CREATE VIEW records AS SELECT {columns}, slow(raw) AS raw FROM records_kept")
 
 
 class Reading(StackCase):
@@ -125,14 +138,7 @@ class Reading(StackCase):
         # No row matches, and to look at each takes its time: the scan is long, and sends nothing.
         store_events(self.stack, 3000)
         self.stack.wait_archived()
-        columns = self.stack.postgres.query(
-            "SELECT string_agg(quote_ident(attname), ', ') FROM pg_attribute "
-            "WHERE attrelid = 'records'::regclass AND attnum > 0 AND attname <> 'raw'")
-        self.stack.postgres.query(
-            "CREATE FUNCTION slow(raw bytea) RETURNS bytea STABLE LANGUAGE plpgsql AS "
-            "$$ BEGIN PERFORM pg_sleep(0.01); RETURN raw; END $$; "
-            "ALTER TABLE records RENAME TO records_kept; "
-            f"CREATE VIEW records AS SELECT {columns}, slow(raw) AS raw FROM records_kept")
+        slow_down(self.stack)
         connection = socket.create_connection(("127.0.0.1", self.hub.port), timeout=scaled(10))
         self.addCleanup(connection.close)
         path = "/v1/events?format=ndjson&kind=event&filter=" + urllib.parse.quote("data.index = -1")
@@ -231,6 +237,84 @@ class Reading(StackCase):
         connection.getresponse().read(1000)
         self.assertEqual(self.hub.stop(), 0)
         connection.close()
+
+
+class Sight(AccessCase):
+    """The record for those who may not see all of it."""
+
+    def fill(self):
+        head = {"Content-Type": "application/json", "Authorization": f"Bearer {self.admin}"}
+        for vid in (OWN, OTHER):
+            for pin in (1, 2):
+                reply = self.hub.request("PUT", f"/v1/vehicles/{vid}/desired", head,
+                                         json.dumps({"pin": pin, "mode": "A"}))
+                self.assertEqual(reply.status, 200, reply)
+            self.nats.js_publish(f"fleet.test.veh.{vid}.evt.secret", envelope({}))
+        self.stack.wait_archived()
+
+    def records(self, token, path):
+        reply = self.call(token, "GET", path)
+        self.assertEqual(reply.status, 200, reply)
+        return [json.loads(line) for line in reply.body.decode().splitlines()]
+
+    def test_what_is_hidden_or_denied_is_in_no_list_export_or_filter(self):
+        self.fill()
+        mine = self.token("auditor", vehicles=["OWN-*"], deny=["desired.pin", "evt.secret"])
+        everything = self.records(self.admin, "/v1/events?format=ndjson")
+        seen = self.records(mine, "/v1/events?format=ndjson")
+        self.assertEqual({r["vid"] for r in seen}, {OWN})
+        self.assertEqual({r["seq"] for r in seen},
+                         {r["seq"] for r in everything if r["vid"] == OWN and r["type"] != "secret"})
+        changes = [r for r in seen if r["type"] == "requested"]
+        self.assertEqual([(r["data"]["before"], r["data"]["after"], r["hash"]) for r in changes],
+                         [({"mode": "A"}, {"mode": "A"}, None), ({}, {"mode": "A"}, None)])
+        whole = [r for r in seen if r["hash"]]
+        self.assertEqual(whole, [r for r in everything if r["seq"] in {w["seq"] for w in whole}])
+        self.assertEqual(self.records(mine, "/v1/events?format=ndjson&filter=data.after.pin%3A*"), [])
+        self.assertEqual(len(self.records(self.admin, "/v1/events?format=ndjson&filter=data.after.pin%3A*")), 4)
+        one = self.get(mine, "/v1/events/" + changes[0]["id"])
+        self.assertEqual((one["hash"], one["proof"], one["data"]), (None, None, changes[0]["data"]))
+        hidden = next(r for r in everything if r["type"] == "secret" and r["vid"] == OWN)
+        self.assertEqual(self.status(mine, "GET", "/v1/events/" + hidden["id"]), 404)
+        self.assertEqual(self.status(mine, "GET", f"/v1/vehicles/{OTHER}/timeline"), 404)
+        self.assertEqual(self.get(mine, f"/v1/vehicles/{OWN}/timeline?page_size=1000")["events"], seen)
+
+    def test_a_group_of_what_is_denied_may_not_be_asked_for(self):
+        reply = self.call(self.admin, "PUT", "/v1/groups/high", {"filter": "state.position.lat > 1"})
+        self.assertEqual(reply.status, 201, reply)
+        path = "/v1/events?filter=" + urllib.parse.quote('group("high")')
+        wait_until(lambda: self.status(self.admin, "GET", path) == 200, 10, "the group is known")
+        self.assertEqual(self.status(self.token("auditor", deny=["state.position"]), "GET", path), 403)
+        self.assertEqual(self.status(self.token("auditor", vehicles=["OWN-*"]), "GET", path), 200)
+
+    def test_an_export_is_cut_when_its_token_is_revoked(self):
+        store_events(self.stack, MANY, padding="x" * 2000)
+        self.stack.wait_archived()
+        token = self.token("auditor")
+        connection = http.client.HTTPConnection("127.0.0.1", self.hub.port, timeout=scaled(30))
+        self.addCleanup(connection.close)
+        connection.request("GET", "/v1/events?format=ndjson&kind=event",
+                           headers={"Authorization": f"Bearer {token}"})
+        answer = connection.getresponse()
+        answer.read(1000)
+        self.cli("token", "revoke", token.split("_")[1])
+        wait_until(lambda: self.status(token, "GET", "/v1/vehicles") == 401, 10, "the token is void")
+        with self.assertRaises((http.client.IncompleteRead, OSError)):
+            answer.read()
+
+
+class Slow(StackCase):
+    """A record of which each row takes its time."""
+
+    def test_a_page_that_few_records_fill_is_told_what_to_do(self):
+        store_events(self.stack, 2000)
+        self.stack.wait_archived()
+        slow_down(self.stack)
+        reply = self.hub.get("/v1/events", kind="event", filter="data.index = -1")
+        self.assertEqual(reply.status, 504, reply)
+        self.assertEqual(reply.json()["type"], "/problems/too-broad")
+        self.assertIn("format=ndjson", reply.json()["detail"])
+        self.assertEqual(len(self.hub.json("/v1/events", kind="event", page_size=5)["events"]), 5)
 
 
 if __name__ == "__main__":
