@@ -5,19 +5,15 @@
 #include "hub/clock.h"
 #include "hub/failpoint.h"
 #include "hub/log.h"
-#include "hub/record_hash.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    KEY_MAX_BYTES = 255,
     BODY_DEPTH = COMMAND_PARAMS_MAX_DEPTH + 2,
     STORE_TRIES = 3,
-    HASH_TEXT_BYTES = 2 * RECORD_HASH_BYTES + 1,
 };
-#define KEY_KEPT_NS (24 * 3600 * NS_PER_S)
 
 static void unavailable(struct command_answer *answer, const char *what)
 {
@@ -25,174 +21,6 @@ static void unavailable(struct command_answer *answer, const char *what)
                            "%s; nothing was sent, as far as is known. "
                            "Try again with the same Idempotency-Key.",
                            what);
-}
-
-/* ---- the same key and the same JSON ---- */
-
-static void write_hash(const struct buf *text, char out[HASH_TEXT_BYTES])
-{
-    static const char digits[] = "0123456789abcdef";
-    uint8_t hash[RECORD_HASH_BYTES];
-    record_sha256(text->data ? text->data : "", text->size_bytes, hash);
-    for (size_t i = 0; i < RECORD_HASH_BYTES; i++) {
-        out[2 * i] = digits[hash[i] >> 4];
-        out[2 * i + 1] = digits[hash[i] & 15];
-    }
-    out[2 * RECORD_HASH_BYTES] = '\0';
-}
-
-static int by_member_name(const void *a, const void *b)
-{
-    const struct doc_ref *x = a, *y = b;
-    size_t x_size, y_size;
-    const char *x_name = doc_name(*x, &x_size), *y_name = doc_name(*y, &y_size);
-    int order = memcmp(x_name, y_name, x_size < y_size ? x_size : y_size);
-    return order != 0 ? order : (x_size > y_size) - (x_size < y_size);
-}
-
-/* Equal JSON gives equal text: members in the order of their names, numbers by value. */
-static void write_canonical(struct buf *out, struct doc_ref value)
-{
-    size_t count = doc_members(value), i = 0;
-    if (doc_is(value, DOC_OBJECT)) {
-        struct doc_ref *members = calloc(count + 1, sizeof *members);
-        if (!members) {
-            out->failed = true;
-            return;
-        }
-        for (struct doc_ref m = doc_first(value); doc_exists(m); m = doc_next(value, m))
-            members[i++] = m;
-        qsort(members, count, sizeof *members, by_member_name);
-        buf_addc(out, '{');
-        for (i = 0; i < count; i++) {
-            size_t size;
-            const char *name = doc_name(members[i], &size);
-            buf_json_string(out, name, size);
-            buf_addc(out, ':');
-            write_canonical(out, members[i]);
-            buf_addc(out, ',');
-        }
-        buf_addc(out, '}');
-        free(members);
-    } else if (doc_is(value, DOC_ARRAY)) {
-        buf_addc(out, '[');
-        for (struct doc_ref m = doc_first(value); doc_exists(m); m = doc_next(value, m)) {
-            write_canonical(out, m);
-            buf_addc(out, ',');
-        }
-        buf_addc(out, ']');
-    } else if (doc_is_number(value)) {
-        buf_addf(out, "%.17g", doc_number(value));
-    } else {
-        doc_write(out, value);
-    }
-}
-
-/* What is known of an Idempotency-Key. */
-struct keyed {
-    bool given;
-    char entry[HASH_TEXT_BYTES];   /* names its entry: principal and key */
-    char digest[HASH_TEXT_BYTES];  /* of what is asked now */
-    char id[RECORD_ID_TEXT_BYTES]; /* the command that it has made, "" for none */
-    uint64_t seq;                  /* of the entry that is there, 0 for none */
-};
-
-static bool read_keyed(struct command_lane *lane, const struct command_ask *ask,
-                       struct doc_ref body, struct keyed *keyed, struct command_answer *answer)
-{
-    struct buf text = BUF_INIT;
-    *keyed = (struct keyed){.given = ask->key != NULL};
-    (void)lane;
-    if (!keyed->given)
-        return true;
-    size_t size = strlen(ask->key);
-    if (size == 0 || size > KEY_MAX_BYTES) {
-        command_answer_problem(answer, PROBLEM_BAD_REQUEST,
-                               "Idempotency-Key has 1 to %d characters.", KEY_MAX_BYTES);
-        return false;
-    }
-    buf_add(&text, ask->principal, strlen(ask->principal) + 1);
-    buf_add(&text, ask->key, size);
-    write_hash(&text, keyed->entry);
-    buf_reset(&text);
-    buf_addf(&text, "%d/%s/", (int)ask->verb, ask->id ? ask->id : "");
-    write_canonical(&text, body);
-    write_hash(&text, keyed->digest);
-    bool good = !text.failed;
-    buf_done(&text);
-    if (!good)
-        command_answer_problem(answer, PROBLEM_INTERNAL, "There is no memory for it.");
-    return good;
-}
-
-static bool member_is(struct doc_ref root, const char *name, const char *expected)
-{
-    struct doc_ref member = doc_getz(root, name);
-    size_t size;
-    if (!doc_is(member, DOC_STRING))
-        return false;
-    const char *text = doc_string(member, &size);
-    return size == strlen(expected) && memcmp(text, expected, size) == 0;
-}
-
-/* Looks up what the key has made. False with the problem in the answer. */
-static bool find_keyed(struct command_lane *lane, struct keyed *keyed, struct doc_parser *parser,
-                       struct command_answer *answer)
-{
-    char key[COMMAND_KEY_BYTES];
-    struct bus_stored stored = {0};
-    struct bus_error error;
-    struct doc_limits limits = {DOC_MAX_BYTES, COMMAND_SPEC_DEPTH};
-    struct doc_ref root;
-    int64_t created_ns = 0;
-    enum bus_status status =
-        bus_get_last(lane->options.urgent_bus, streams_name(TWIN_COMMANDS),
-                     command_key(key, "key", keyed->entry, -1), &stored, &error);
-    if (status == BUS_NOT_FOUND)
-        return true;
-    if (status != BUS_OK) {
-        unavailable(answer, "NATS does not say whether this key was used before");
-        return false;
-    }
-    bool good = true;
-    keyed->seq = stored.seq;
-    if (doc_parse(parser, stored.data, stored.size, limits, &root) == DOC_OK &&
-        doc_int(doc_getz(root, "created_ns"), &created_ns) &&
-        created_ns > lane_now_ns(lane) - KEY_KEPT_NS) {
-        struct doc_ref id = doc_getz(root, "id");
-        size_t size = 0;
-        const char *text = doc_is(id, DOC_STRING) ? doc_string(id, &size) : NULL;
-        good = member_is(root, "digest", keyed->digest);
-        if (text && size == RECORD_ID_TEXT_BYTES - 1)
-            memcpy(keyed->id, text, size);
-        if (!good)
-            command_answer_problem(answer, PROBLEM_CONFLICT,
-                                   "This Idempotency-Key was used for another request, which made "
-                                   "command %s.",
-                                   keyed->id);
-    }
-    bus_stored_done(&stored);
-    return good;
-}
-
-static bool store_key(struct command_lane *lane, const struct keyed *keyed,
-                      const struct command *command)
-{
-    char key[COMMAND_KEY_BYTES];
-    struct buf value = BUF_INIT;
-    struct bus_error error;
-    uint64_t seq;
-    buf_addf(&value, "{\"id\":\"%s\",\"digest\":\"%s\",\"created_ns\":%lld}", command->spec.id,
-             keyed->digest, (long long)command->spec.created_ns);
-    struct bus_store what = {.subject = command_key(key, "key", keyed->entry, -1),
-                             .data = value.data,
-                             .size = value.size_bytes,
-                             .expected_last_of_subject = keyed->seq};
-    bool good = !value.failed && bus_store(lane->options.urgent_bus, &what, COMMAND_STORE_MS, &seq,
-                                           &error) == BUS_OK;
-    buf_done(&value);
-    failpoint_reached(FAILPOINT_COMMAND_KEYED);
-    return good;
 }
 
 /* ---- persisting ---- */
@@ -315,8 +143,8 @@ static void insert(struct command_lane *lane, struct command *command,
     pthread_mutex_unlock(&lane->lock);
 }
 
-static void make(struct command_lane *lane, const struct keyed *keyed, struct command *command,
-                 struct command_answer *answer)
+static void make(struct command_lane *lane, const struct command_keyed *keyed,
+                 struct command *command, struct command_answer *answer)
 {
     struct command_making making = {.next = NULL};
     if (keyed->given && keyed->id[0] != '\0')
@@ -336,7 +164,7 @@ static void make(struct command_lane *lane, const struct keyed *keyed, struct co
         command_answer_problem(answer, PROBLEM_UNAVAILABLE,
                                "%d commands are open already; try again when one has ended.",
                                COMMAND_OPEN_MAX);
-    else if (keyed->given && !store_key(lane, keyed, command))
+    else if (keyed->given && !command_key_store(lane, keyed, command))
         unavailable(answer, "The key could not be persisted");
     else if (!persist(lane, command))
         unavailable(answer, "It could not be persisted");
@@ -402,7 +230,7 @@ static bool is_confirmed(const struct command_lane *lane, const struct command *
 }
 
 /* Answers with what the key has made already; false where it has made nothing. */
-static bool answer_replayed(struct command_lane *lane, const struct keyed *keyed,
+static bool answer_replayed(struct command_lane *lane, const struct command_keyed *keyed,
                             struct command_answer *answer)
 {
     bool there = false;
@@ -418,7 +246,7 @@ static bool answer_replayed(struct command_lane *lane, const struct keyed *keyed
 }
 
 static void judge_and_make(struct command_lane *lane, const struct command_ask *ask,
-                           const struct keyed *keyed, struct command_wish *wish,
+                           const struct command_keyed *keyed, struct command_wish *wish,
                            const struct command *retry_of, struct command_answer *answer)
 {
     struct command *command = command_targets(lane, ask, wish, retry_of, answer);
@@ -437,15 +265,15 @@ static void create(struct command_lane *lane, const struct command_ask *ask,
                    struct doc_parser *parser, struct doc_ref body, struct command_answer *answer)
 {
     struct command_wish wish = {.dry_run = false};
-    struct keyed keyed;
+    struct command_keyed keyed;
     struct doc_parser *key_parser = doc_parser_new();
     (void)parser;
     if (!key_parser) {
         command_answer_problem(answer, PROBLEM_INTERNAL, "There is no memory for it.");
         return;
     }
-    if (read_keyed(lane, ask, body, &keyed, answer) &&
-        (!keyed.given || find_keyed(lane, &keyed, key_parser, answer)) &&
+    if (command_key_read(ask, body, &keyed, answer) &&
+        (!keyed.given || command_key_find(lane, &keyed, key_parser, answer)) &&
         !answer_replayed(lane, &keyed, answer) && command_wish_read(lane, ask, body, &wish, answer))
         judge_and_make(lane, ask, &keyed, &wish, NULL, answer);
     command_spec_done(&wish.spec);
@@ -525,7 +353,7 @@ static void retry(struct command_lane *lane, const struct command_ask *ask,
 {
     struct command_wish wish = {.dry_run = false};
     struct bus_error error = {""};
-    struct keyed keyed;
+    struct command_keyed keyed;
     struct doc_limits limits = {DOC_MAX_BYTES, COMMAND_SPEC_DEPTH};
     struct doc_parser *key_parser = doc_parser_new();
     struct command *old = NULL;
@@ -534,8 +362,8 @@ static void retry(struct command_lane *lane, const struct command_ask *ask,
                                ":retry takes no members: it sends the same command again.");
         goto out;
     }
-    if (!key_parser || !read_keyed(lane, ask, body, &keyed, answer) ||
-        (keyed.given && !find_keyed(lane, &keyed, key_parser, answer)) ||
+    if (!key_parser || !command_key_read(ask, body, &keyed, answer) ||
+        (keyed.given && !command_key_find(lane, &keyed, key_parser, answer)) ||
         answer_replayed(lane, &keyed, answer))
         goto out;
     old = command_copy(lane, ask->id, &error);

@@ -14,6 +14,7 @@
  *     command_make.c      a POST's body to a command
  *     command_target.c    its targets and the policy
  *     command_create.c    persisting a new command
+ *     command_key.c       Idempotency-Key
  *     command_answer.c    reading commands, and acting on them
  *
  * Lock: lane->lock guards all that is not said to be a thread's own. It is held for some
@@ -219,6 +220,23 @@ bool command_wish_read(struct command_lane *lane, const struct command_ask *ask,
 struct command *command_targets(struct command_lane *lane, const struct command_ask *ask,
                                 struct command_wish *wish, const struct command *retry_of,
                                 struct command_answer *answer);
+enum { COMMAND_HASH_BYTES = 2 * RECORD_HASH_BYTES + 1 };
+/* What is known of an Idempotency-Key. */
+struct command_keyed {
+    bool given;
+    char entry[COMMAND_HASH_BYTES];  /* names its entry: principal and key */
+    char digest[COMMAND_HASH_BYTES]; /* of what is asked now */
+    char id[RECORD_ID_TEXT_BYTES];   /* the command that it has made, "" for none */
+    uint64_t seq;                    /* of the entry that is there, 0 for none */
+};
+/* What the request says of its key. False with the problem in the answer. */
+bool command_key_read(const struct command_ask *ask, struct doc_ref body,
+                      struct command_keyed *keyed, struct command_answer *answer);
+/* Looks up what the key has made. False with the problem in the answer. */
+bool command_key_find(struct command_lane *lane, struct command_keyed *keyed,
+                      struct doc_parser *parser, struct command_answer *answer);
+bool command_key_store(struct command_lane *lane, const struct command_keyed *keyed,
+                       const struct command *command);
 void command_create(struct command_lane *lane, const struct command_ask *ask,
                     struct command_answer *answer);
 void command_retry(struct command_lane *lane, const struct command_ask *ask,
