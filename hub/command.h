@@ -112,6 +112,7 @@ struct command {
     uint32_t publishing;    /* of them under way */
     uint32_t unrecorded;    /* states entered and not on record */
     uint32_t watched;       /* deliveries whose twins are watched */
+    uint32_t lost;          /* of the open ones, those that were not in the store when they began */
     uint32_t unsent;        /* pending ones */
     uint32_t first_pending; /* none before it is */
     uint32_t released;      /* of a rollout: the first so many may be sent */

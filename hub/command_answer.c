@@ -52,7 +52,8 @@ static bool write_seen(struct command_lane *lane, const struct command_ask *ask,
         if (seen)
             command_write(out, command, NULL);
         pthread_mutex_unlock(&lane->lock);
-        return seen;
+        if (seen)
+            return true;
     }
     struct command *copy = command_copy(lane, id, &error);
     seen = copy && count_seen(copy, ask->viewer, &counts);

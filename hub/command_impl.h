@@ -34,8 +34,9 @@
 
 enum {
     COMMAND_BUCKETS = 4096,
-    COMMAND_WINDOW = 256,    /* routine messages published and not answered */
-    COMMAND_STORE_MS = 2000, /* for one write to the bucket */
+    COMMAND_KEPT_MAX = 20000, /* in memory; older ones are read from the bucket by their id */
+    COMMAND_WINDOW = 256,     /* routine messages published and not answered */
+    COMMAND_STORE_MS = 2000,  /* for one write to the bucket */
     COMMAND_KEY_BYTES = 160,
 };
 
@@ -104,6 +105,7 @@ struct command_lane {
     uint64_t change;
     struct command *by_id[COMMAND_BUCKETS];
     struct command *newest, *oldest;
+    size_t count;          /* of all commands */
     struct command **open; /* those that have not ended, oldest first */
     size_t open_count, open_room;
     struct delivery **vehicles; /* by index: the first open delivery */
@@ -187,6 +189,9 @@ enum command_effect command_act(struct command_lane *lane, struct command *comma
                                 const char *request_id);
 /* Ends the command where all has ended; aborts a rollout where too many failed. */
 void command_settle(struct command_lane *lane, struct command *command);
+/* Looks for vehicles that were not in the store when the command began. */
+void command_find_lost(struct command_lane *lane, struct command *command);
+void command_forget(struct command_lane *lane, struct command *command);
 void command_forget_all(struct command_lane *lane);
 void command_wake(struct command_lane *lane);
 void command_save_soon(struct command_lane *lane, struct command *command, int64_t within_ms);

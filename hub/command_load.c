@@ -162,13 +162,29 @@ static struct command *reload(struct command_lane *lane, const char *id, struct 
         bus_stored_done(&stored);
         status = good ? command_load(lane, command, true, error) : BUS_ERROR;
     }
+    if (status == BUS_OK &&
+        read_entry(lane, parser, "status", id, -1, &stored, &root, error) == BUS_OK) {
+        command_status_read(root, command);
+        bus_stored_done(&stored);
+    }
     for (uint32_t i = 0; status == BUS_OK && i < command->spec.total; i++)
         command->deliveries[i].change = i + 1;
     doc_parser_free(parser);
-    if (status == BUS_OK)
+    if (status == BUS_NOT_FOUND)
+        error->text[0] = '\0';
+    if (status == BUS_OK) {
+        command->change = command->spec.total + 1u;
         return command;
+    }
     command_free(command);
     return NULL;
+}
+
+/* What is no id of ours is not asked for: it would be part of a subject. */
+static bool is_id(const char *text)
+{
+    uint8_t id[RECORD_ID_BYTES];
+    return record_id_parse(text, strlen(text), id);
 }
 
 struct command *command_copy(struct command_lane *lane, const char *id, struct bus_error *error)
@@ -183,15 +199,13 @@ struct command *command_copy(struct command_lane *lane, const char *id, struct b
     if (here)
         copy = command_clone(command);
     pthread_mutex_unlock(&lane->lock);
-    if (!command)
-        error->text[0] = '\0';
-    if (here || !command)
+    if (here)
         return copy;
-    copy = reload(lane, id, error);
-    if (copy) {
+    error->text[0] = '\0';
+    copy = is_id(id) ? reload(lane, id, error) : NULL;
+    if (copy && command) { /* it knows more than its last summary */
         copy->state = state;
         copy->ended_ns = ended_ns;
-        copy->change = copy->spec.total + 1;
     }
     return copy;
 }

@@ -64,6 +64,7 @@ static bool make_room(struct command_lane *lane, const struct command *command)
     return true;
 }
 
+/* A command may know a vehicle that this hub has not heard of: its twins are younger. */
 static void list_delivery(struct command_lane *lane, struct delivery *delivery)
 {
     if (delivery->vehicle == DELIVERY_NO_VEHICLE)
@@ -113,6 +114,7 @@ void command_link(struct command_lane *lane, struct command *command)
     size_t bucket = bucket_of(command->spec.id, strlen(command->spec.id));
     command->next_by_id = lane->by_id[bucket];
     lane->by_id[bucket] = command;
+    lane->count++;
 }
 
 static bool is_open(const struct command *command, const struct delivery *delivery)
@@ -132,6 +134,7 @@ static void begin_delivery(struct command_lane *lane, struct command *command,
         return;
     if (delivery->deadline_ns == TIMESTAMP_NONE)
         delivery->deadline_ns = command->spec.expires_ns;
+    command->lost += delivery->vehicle == DELIVERY_NO_VEHICLE;
     command->open++;
     command->unsent += state == DELIVERY_PENDING;
     command->watched += delivery_is_watched(state, command->spec.goal);
@@ -154,6 +157,29 @@ bool command_begin(struct command_lane *lane, struct command *command)
     return true;
 }
 
+void command_find_lost(struct command_lane *lane, struct command *command)
+{
+    struct store *store = lane->options.store;
+    uint32_t found = 0;
+    store_lock(store);
+    for (uint32_t i = 0; i < command->spec.total; i++) {
+        struct delivery *delivery = &command->deliveries[i];
+        const struct vehicle *vehicle = NULL;
+        if (delivery->vehicle == DELIVERY_NO_VEHICLE && is_open(command, delivery))
+            vehicle = store_lookup(store, delivery->vid, strlen(delivery->vid));
+        if (vehicle)
+            delivery->vehicle = vehicle->index;
+        found += vehicle != NULL;
+    }
+    store_unlock(store);
+    if (found == 0 || !make_room(lane, command))
+        return;
+    for (uint32_t i = 0; i < command->spec.total; i++)
+        if (!command->deliveries[i].listed && is_open(command, &command->deliveries[i]))
+            list_delivery(lane, &command->deliveries[i]);
+    command->lost -= found;
+}
+
 static void close_command(struct command_lane *lane, const struct command *command)
 {
     size_t kept = 0;
@@ -161,6 +187,18 @@ static void close_command(struct command_lane *lane, const struct command *comma
         if (lane->open[i] != command)
             lane->open[kept++] = lane->open[i];
     lane->open_count = kept;
+}
+
+void command_forget(struct command_lane *lane, struct command *command)
+{
+    struct command **at = &lane->by_id[bucket_of(command->spec.id, strlen(command->spec.id))];
+    while (*at != command)
+        at = &(*at)->next_by_id;
+    *at = command->next_by_id;
+    *(command->older ? &command->older->newer : &lane->oldest) = command->newer;
+    *(command->newer ? &command->newer->older : &lane->newest) = command->older;
+    lane->count--;
+    command_free(command);
 }
 
 void command_forget_all(struct command_lane *lane)
@@ -171,7 +209,7 @@ void command_forget_all(struct command_lane *lane)
         command_free(command);
     }
     lane->oldest = NULL;
-    lane->open_count = 0;
+    lane->open_count = lane->count = 0;
     memset(lane->by_id, 0, sizeof lane->by_id);
     if (lane->vehicle_room > 0)
         memset(lane->vehicles, 0, lane->vehicle_room * sizeof(struct delivery *));
@@ -278,7 +316,7 @@ static const char *why_unsent(const struct command_lane *lane, const struct deli
     size_t place = store_enter(lane->options.store);
     if (command->state == COMMAND_STATE_PAUSED)
         why = "paused";
-    else if (delivery->vehicle != DELIVERY_NO_VEHICLE &&
+    else if (delivery->vehicle == DELIVERY_NO_VEHICLE ||
              store_at(lane->options.store, delivery->vehicle)->presence.status != PRESENCE_ONLINE)
         why = "not_online";
     else if (lane->vehicles[delivery->vehicle] != delivery)

@@ -147,6 +147,18 @@ static void drop_old(struct command *command, int64_t now_ms)
         command_drop_deliveries(command);
 }
 
+/* The oldest ones, when there are too many: the bucket has them. */
+static void forget_oldest(struct command_lane *lane)
+{
+    struct command *command = lane->oldest, *newer;
+    for (; command && lane->count > COMMAND_KEPT_MAX; command = newer) {
+        newer = command->newer;
+        if (command_ended(command->state) && !command->deliveries && !command->unsaved &&
+            lane->claims == 0)
+            command_forget(lane, command);
+    }
+}
+
 void command_save_due(struct command_lane *lane)
 {
     int64_t now_ms = clock_mono_ms();
@@ -160,5 +172,6 @@ void command_save_due(struct command_lane *lane)
         }
         drop_old(command, now_ms);
     }
+    forget_oldest(lane);
     pthread_mutex_unlock(&lane->lock);
 }

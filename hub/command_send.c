@@ -167,8 +167,9 @@ static bool is_sure(const struct pass *pass, const struct delivery *delivery)
 static bool may_send(const struct pass *pass, const struct delivery *delivery)
 {
     return delivery->state == DELIVERY_PENDING && !delivery->publishing &&
-           delivery->due_ms <= pass->now_ms && is_online(pass->lane, delivery) &&
-           is_first(pass->lane, delivery) && is_sure(pass, delivery);
+           delivery->vehicle != DELIVERY_NO_VEHICLE && delivery->due_ms <= pass->now_ms &&
+           is_online(pass->lane, delivery) && is_first(pass->lane, delivery) &&
+           is_sure(pass, delivery);
 }
 
 /* Recovery commands wait for no burst: somebody who brings one gets the lock. */
@@ -247,12 +248,15 @@ static void look_at_twin(struct pass *pass, struct delivery *delivery)
 static void pass_time(struct pass *pass, struct command *command)
 {
     enum delivery_goal goal = command->spec.goal;
+    if (command->lost > 0)
+        command_find_lost(pass->lane, command);
     for (uint32_t i = 0; i < command->spec.total && command->open > 0; i++) {
         struct delivery *delivery = &command->deliveries[i];
         enum delivery_state state = (enum delivery_state)delivery->state;
         if (delivery_ended(state, goal))
             continue;
-        if (command->watched > 0 && delivery->stored && delivery_is_watched(state, goal))
+        if (command->watched > 0 && delivery->stored && delivery_is_watched(state, goal) &&
+            delivery->vehicle != DELIVERY_NO_VEHICLE)
             look_at_twin(pass, delivery);
         command_advance(pass->lane, delivery, pass->now_ns);
         settle_unsent(pass, delivery);

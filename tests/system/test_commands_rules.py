@@ -5,6 +5,7 @@ import unittest
 
 from harness import wait_until
 from harness.commands import ENDED, CommandCase
+from harness.vehicles import Vehicles
 
 
 class Presence(CommandCase):
@@ -35,6 +36,23 @@ class Presence(CommandCase):
         self.vehicles.report(["V-0"])
         last = self.give("mission.start", {"vids": ["V-0"]})
         self.wait_ended(last)
+        self.assertEqual([r.type for r in self.vehicles.of("V-0")], ["mission.start"])
+
+    def test_nor_when_the_broker_was_killed_meanwhile(self):
+        self.go_offline("V-0", self.vids[1:])
+        ident = self.give("arm", {"vids": ["V-0"]}, ttl_s=1)
+        self.vehicles.stop()
+        self.stack.nats.kill()
+        self.stack.nats.start()
+        client = self.stack.nats.client()
+        self.addCleanup(client.close)
+        self.vehicles = Vehicles(client, self.vids)
+        self.addCleanup(self.vehicles.stop)
+        self.wait_lane(timeout=40)
+        self.assertEqual(self.wait_ended(ident)["counts"]["expired"], 1)
+        self.vehicles.appear(self.hub)
+        last = self.give("mission.start", {"vids": ["V-0"]})
+        self.assertEqual(self.wait_ended(last)["status"], "succeeded")
         self.assertEqual([r.type for r in self.vehicles.of("V-0")], ["mission.start"])
 
     def test_recovery_is_sent_whatever_presence_says(self):
