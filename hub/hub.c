@@ -43,6 +43,7 @@ enum {
     TICK_MS = 100,
     CONNECT_TIMEOUT_MS = 2000,
     DATABASE_RETRY_MS = 1000,
+    STREAMS_LOOK_MS = 10000, /* between two looks at how full the streams are */
     HTTP_EVENT_THREADS = 2,
     HTTP_WORKERS = 4,
     HTTP_SCAN_WORKERS = 2,
@@ -223,6 +224,7 @@ static bool start_twins(struct hub *hub)
 static void *starter_run(void *closure)
 {
     struct hub *hub = closure;
+    int64_t looked_ms = clock_mono_ms() - STREAMS_LOOK_MS;
     if (!start_twins(hub)) {
         log_error("hub.not_started", "detail", "out of memory");
         fail(hub);
@@ -234,6 +236,10 @@ static void *starter_run(void *closure)
             atomic_store(&hub->app.heard_ms, clock_mono_ms());
         if (hub->access)
             access_http_sweep(hub->access);
+        if (clock_mono_ms() - looked_ms >= STREAMS_LOOK_MS) {
+            streams_measure(hub->app.bus);
+            looked_ms = clock_mono_ms();
+        }
         clock_pause_ms(TICK_MS);
     }
     return NULL;

@@ -66,9 +66,14 @@
       "Publications of checkpoints of the record")                                                 \
     X(RECORD_CHECKPOINT_SIZE, "record_checkpoint_records", GAUGE, NONE, NONE,                      \
       "Records that the newest checkpoint covers")                                                 \
+    X(RECORD_CHECKPOINT_TIME, "record_checkpoint_timestamp_seconds", GAUGE, NONE, NONE,            \
+      "When the last checkpoint of the record was made, seconds since 1970")                       \
     X(RECORD_DIVERGED, "record_diverged", GAUGE, NONE, NONE,                                       \
       "1 when the archive is not what was published of it")                                        \
     X(STREAM_EPOCHS, "stream_epochs_total", COUNTER, STREAM, NONE, "Streams found to begin anew")  \
+    X(STREAM_BYTES, "stream_bytes", GAUGE, STREAM, NONE, "Bytes that a stream holds")              \
+    X(STREAM_BYTES_MAX, "stream_bytes_max", GAUGE, STREAM, NONE, "Bytes that it may hold")         \
+    X(STREAM_LAST_SEQ, "stream_last_seq", GAUGE, STREAM, NONE, "Last sequence of a stream")        \
     X(CONNECTED, "connected", GAUGE, PEER, NONE, "1 while connected")                              \
     X(DELTA_CONVERGENCE, "delta_convergence_seconds", HISTOGRAM, NONE, NONE,                       \
       "How long reported took to match desired")                                                   \

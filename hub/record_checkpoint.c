@@ -299,6 +299,7 @@ void record_checkpoint_committed(struct record_checkpoint *checkpoint, int64_t s
     checkpoint->made = kept;
     checkpoint->file_due = checkpoint->config->record.checkpoint_file != NULL;
     metrics_set(METRIC_RECORD_CHECKPOINT_SIZE, 0, (double)checkpoint->last_size);
+    metrics_set(METRIC_RECORD_CHECKPOINT_TIME, 0, (double)clock_wall_ns() / 1e9);
 }
 
 /* ---- the file ---- */

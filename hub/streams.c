@@ -1,5 +1,7 @@
 #include "hub/streams.h"
 
+#include "hub/metrics.h"
+
 #include "hub/log.h"
 #include "twin/timestamp.h"
 
@@ -161,6 +163,27 @@ static bool expect(struct buf *report, enum twin_stream stream, const char *fiel
         buf_addf(report, "%s%s: %s is %s and must be %s", report->size_bytes ? "\n" : "",
                  names[stream], field, is, must);
     return same;
+}
+
+void streams_measure(struct bus *bus)
+{
+    static const struct {
+        enum twin_stream stream;
+        enum stream_label label;
+    } measured[] = {{TWIN_STATE, STREAM_STATE},   {TWIN_EVENTS, STREAM_EVENTS},
+                    {TWIN_ACK, STREAM_ACK},       {TWIN_RECORD, STREAM_RECORD},
+                    {TWIN_SHADOW, STREAM_SHADOW}, {TWIN_ACCESS, STREAM_ACCESS},
+                    {TWIN_LAST, STREAM_LAST}};
+    struct bus_stream_info info;
+    struct bus_error error;
+    for (size_t i = 0; i < sizeof measured / sizeof *measured; i++) {
+        if (bus_stream_info(bus, streams_name(measured[i].stream), &info, &error) != BUS_OK)
+            return; /* what was measured last stands */
+        metrics_set(METRIC_STREAM_BYTES, measured[i].label, (double)info.bytes);
+        metrics_set(METRIC_STREAM_LAST_SEQ, measured[i].label, (double)info.last_seq);
+        if (info.max_bytes > 0)
+            metrics_set(METRIC_STREAM_BYTES_MAX, measured[i].label, (double)info.max_bytes);
+    }
 }
 
 bool streams_check(enum twin_stream stream, const struct config *config,

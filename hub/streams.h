@@ -56,6 +56,9 @@ void streams_spec(enum twin_stream stream, const struct config *config,
  * which stream, which field, what it is and what it must be. */
 enum bus_status streams_ensure(struct bus *bus, const struct config *config, struct buf *report);
 
+/* Sets the metrics that say how full the streams are. Asks the broker, with deadlines. */
+void streams_measure(struct bus *bus);
+
 /* Appends a line for each contradiction of an existing stream; false where there is any. */
 bool streams_check(enum twin_stream stream, const struct config *config,
                    const struct bus_stream_info *info, struct buf *report);
