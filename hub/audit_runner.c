@@ -111,16 +111,18 @@ static void *work(void *closure)
     struct audit_request request = {
         .dsn = runner->dsn, .keys = &runner->keys, .interrupt = &job->interrupt};
     pthread_mutex_lock(&runner->lock);
-    while (runner->busy)
+    while (runner->busy && !atomic_load(&job->interrupt))
         pthread_cond_wait(&runner->changed, &runner->lock);
-    runner->busy = true;
+    bool mine = !runner->busy && !atomic_load(&job->interrupt);
+    runner->busy |= mine;
     pthread_mutex_unlock(&runner->lock);
-    if (!atomic_load(&job->interrupt))
+    if (mine) {
         audit_db_verify(&request, &job->report);
-    pthread_mutex_lock(&runner->lock);
-    runner->busy = false;
-    pthread_cond_broadcast(&runner->changed);
-    pthread_mutex_unlock(&runner->lock);
+        pthread_mutex_lock(&runner->lock);
+        runner->busy = false;
+        pthread_cond_broadcast(&runner->changed);
+        pthread_mutex_unlock(&runner->lock);
+    }
     pthread_mutex_lock(&job->lock);
     job->over = true;
     pthread_cond_signal(&job->changed);
@@ -188,7 +190,11 @@ static enum http_more next(struct http_stream *stream, struct buf *out)
 static void free_stream(struct http_stream *stream)
 {
     struct job *job = (struct job *)stream; /* its first member */
+    struct audit_runner *runner = job->runner;
     atomic_store(&job->interrupt, true);
+    pthread_mutex_lock(&runner->lock);
+    pthread_cond_broadcast(&runner->changed); /* it may be waiting for its turn */
+    pthread_mutex_unlock(&runner->lock);
     pthread_mutex_lock(&job->lock);
     job->freed = true;
     pthread_cond_signal(&job->changed);

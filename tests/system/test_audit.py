@@ -3,9 +3,10 @@ nothing with the hub."""
 
 import os
 import re
+import socket
 import unittest
 
-from harness import Stack, envelope, wait_until
+from harness import Process, Stack, envelope, scaled, wait_until
 from harness.audit import (Bad, Export, Note, Tree, canonical, consistent, included, leaf_hash,
                            of_answer)
 from harness.hub import command
@@ -199,6 +200,72 @@ class Audit(unittest.TestCase):
         self.publish(10, start=500)
         self.wait_covered(RECORDS + 10)
         self.assertEqual(self.hub.json("/v1/audit/verify")["first_bad"]["seq"], 17)
+
+    # ---- verification that takes long ----
+
+    def hold_tree(self):
+        """A session that keeps every verification waiting, until it is ended."""
+        Process([os.path.join(self.stack.postgres.bin, "psql"), "-X", "-q", "-d",
+                 self.stack.postgres.dsn(), "-c",
+                 "BEGIN; LOCK TABLE tree_tiles IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(120)"],
+                os.path.join(self.stack.folder.path, "blocker.log"))
+        wait_until(lambda: self.sql("SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = "
+                                    "l.relation WHERE c.relname = 'tree_tiles' AND l.granted AND "
+                                    "l.mode = 'AccessExclusiveLock'") == "1", 20, "it is locked")
+
+    def let_tree_go(self):
+        self.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE "
+                 "'%LOCK TABLE%' AND pid <> pg_backend_pid()")
+
+    def begin_verification(self):
+        connection = socket.create_connection(("127.0.0.1", self.hub.port), timeout=scaled(15))
+        self.addCleanup(connection.close)
+        connection.sendall(b"GET /v1/audit/verify HTTP/1.1\r\nHost: hub\r\n\r\n")
+        received = b""
+        while b"\r\n\r\n" not in received:
+            piece = connection.recv(4096)
+            self.assertTrue(piece, received)
+            received += piece
+        self.assertIn(b"200 OK", received.split(b"\r\n")[0])
+        return connection
+
+    def verifications(self):
+        return int(self.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = "
+                            "'fleethub audit'"))
+
+    def test_a_client_that_waits_is_sent_blanks_and_then_the_verdict(self):
+        self.publish(20)
+        self.wait_covered(20)
+        self.hold_tree()
+        connection = self.begin_verification()
+        received = b""
+        while b" " not in received:
+            received += connection.recv(4096)
+        self.let_tree_go()
+        while b'"ok":true' not in received:
+            piece = connection.recv(4096)
+            self.assertTrue(piece, received)
+            received += piece
+
+    def test_a_client_that_leaves_ends_its_verification(self):
+        self.publish(20)
+        self.wait_covered(20)
+        self.hold_tree()
+        connection = self.begin_verification()
+        wait_until(lambda: self.verifications() > 0, 20, "it runs")
+        connection.close()
+        wait_until(lambda: self.verifications() == 0, 30, "it has ended")
+
+    def test_a_few_verifications_wait_and_more_are_refused(self):
+        self.publish(20)
+        self.wait_covered(20)
+        self.hold_tree()
+        for _ in range(4):
+            self.begin_verification()
+        self.assertEqual(self.hub.get("/v1/audit/verify").status, 503)
+        self.let_tree_go()
+        wait_until(lambda: self.hub.get("/v1/audit/verify").status == 200, 30, "it is taken again")
+        self.assertEqual(self.hub.stop(), 0)
 
     def test_checkpoints_are_published_and_shipped(self):
         self.publish(30)
