@@ -16,7 +16,7 @@ from common import options, show
 
 RUNS = 5
 CHUNK = 100000  # of a statement that fills
-FIRST = 1000000000  # seq, far from what the hub itself records meanwhile
+FIRST = 100000  # seq, beyond what the hub itself records meanwhile
 FILL = """
 INSERT INTO records (seq, id, hash, kind, vid, region, type, severity, boot, vehicle_seq, timestamp,
     timestamp_rest_ns, received, received_rest_ns, archived, stream, stream_seq, data, raw)
