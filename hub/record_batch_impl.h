@@ -38,8 +38,9 @@ enum pg_status record_rows_positions(struct pg *pg, struct pg_params *params,
                                      struct pg_error *error);
 enum pg_status record_rows_refusals(struct pg *pg, struct pg_params *params,
                                     const struct record_progress *progress, struct pg_error *error);
-/* Whether jsonb takes this text; asks the server. */
-enum pg_status record_rows_plain(struct pg *pg, struct pg_params *params, struct slice data,
-                                 bool *plain, struct pg_error *error);
+/* Whether jsonb takes the data of those rows that are thought plain; asks the server. */
+enum pg_status record_rows_plain(struct pg *pg, struct pg_params *params,
+                                 const struct record_row *rows, size_t count, bool *plain,
+                                 struct pg_error *error);
 
 #endif

@@ -299,17 +299,22 @@ static enum pg_status commit_deduped(struct record_commit *commit, struct record
     return status;
 }
 
-/* The server refused a value and does not say of which row: asks about each. */
-static enum pg_status find_refused(struct record_commit *commit, struct record_batch *batch,
-                                   struct pg *pg, struct pg_error *error)
+/* The server refused a value and does not say of which row: asks about all of them, and about
+ * halves of what it does not take. */
+static enum pg_status find_refused(struct record_commit *commit, struct record_row *rows,
+                                   size_t count, struct pg *pg, struct pg_error *error)
 {
-    enum pg_status status = PG_OK;
-    for (size_t i = 0; i < batch->count && status == PG_OK; i++) {
-        struct record_row *row = &batch->rows[i];
-        if (row->plain)
-            status = record_rows_plain(pg, &commit->params, row->record.data, &row->plain, error);
+    bool plain;
+    size_t half = count / 2;
+    enum pg_status status = record_rows_plain(pg, &commit->params, rows, count, &plain, error);
+    if (status != PG_OK || plain)
+        return status;
+    if (count == 1) {
+        rows->plain = false;
+        return PG_OK;
     }
-    return status;
+    status = find_refused(commit, rows, half, pg, error);
+    return status == PG_OK ? find_refused(commit, rows + half, count - half, pg, error) : status;
 }
 
 enum pg_status record_commit_batch(struct record_commit *commit, struct record_batch *batch,
@@ -321,7 +326,7 @@ enum pg_status record_commit_batch(struct record_commit *commit, struct record_b
     enum pg_status status =
         commit_deduped(commit, batch, pg, writer, progress, &outcome->fenced, error);
     if (status == PG_VALUE) {
-        status = find_refused(commit, batch, pg, error);
+        status = find_refused(commit, batch->rows, batch->count, pg, error);
         if (status == PG_OK)
             status = commit_deduped(commit, batch, pg, writer, progress, &outcome->fenced, error);
     }

@@ -235,13 +235,21 @@ enum pg_status record_rows_load(struct pg *pg, const struct record_row *at, size
     return status == PG_OK ? pg_load_result(&load, error) : status;
 }
 
-enum pg_status record_rows_plain(struct pg *pg, struct pg_params *params, struct slice data,
-                                 bool *plain, struct pg_error *error)
+enum pg_status record_rows_plain(struct pg *pg, struct pg_params *params,
+                                 const struct record_row *rows, size_t count, bool *plain,
+                                 struct pg_error *error)
 {
     static const struct pg_statement try_jsonb = {
-        .name = "record_jsonb", .sql = "SELECT convert_from($1::bytea, 'UTF8')::jsonb IS NOT NULL"};
+        .name = "record_jsonb",
+        .sql =
+            "SELECT count(convert_from(raw, 'UTF8')::jsonb) FROM unnest($1::bytea[]) AS u (raw)"};
     pg_params_reset(params);
-    pg_add_bytea(params, data.at, data.size);
+    pg_array_begin(params, PG_BYTEA);
+    for (const struct record_row *row = rows; row < rows + count; row++) {
+        if (row->plain)
+            pg_array_bytes(params, row->record.data.at, row->record.data.size);
+    }
+    pg_array_end(params);
     enum pg_status status = pg_run(pg, &try_jsonb, params, NULL, error);
     *plain = status == PG_OK;
     return status == PG_VALUE ? PG_OK : status;

@@ -137,6 +137,32 @@ static void record_with_nul_or_monstrous_number_is_archived(void **state)
     record_help_check_log();
 }
 
+/* They lie in one batch, here and there. */
+static void monstrous_numbers_among_many_are_found(void **state)
+{
+    enum { MONSTERS = 30, BETWEEN = 50 };
+    char payload[128];
+    (void)state;
+    for (int i = 0; i < MONSTERS; i++) {
+        record_help_events("V1", i * BETWEEN, BETWEEN);
+        snprintf(payload, sizeof payload,
+                 "{\"timestamp\":\"2026-01-01T00:00:00Z\",\"seq\":%d,\"data\":{\"n\":1e-30000}}",
+                 i);
+        store_text("fleet.t.veh.V2.evt.x", payload);
+    }
+    record_help_start();
+    record_help_wait("SELECT seq FROM stream_positions WHERE stream = 'TWIN_EVENTS'",
+                     MONSTERS * (BETWEEN + 1));
+    assert_int_equal(pg_server_int(help.pg, "SELECT count(*) FROM records WHERE vid = 'V1' "
+                                            "AND data IS NOT NULL"),
+                     MONSTERS * BETWEEN);
+    assert_int_equal(pg_server_int(help.pg, "SELECT count(*) FROM records WHERE vid = 'V2' "
+                                            "AND data IS NULL AND "
+                                            "raw = convert_to('{\"n\":1e-30000}', 'UTF8')"),
+                     MONSTERS);
+    record_help_check_log();
+}
+
 static void record_of_the_hub_is_one_however_many_publish_it(void **state)
 {
     (void)state;
@@ -498,6 +524,7 @@ int main(int argc, char **argv)
         TEST(record_published_again_is_one_record),
         TEST(record_refuses_each_bad_message_once),
         TEST(record_with_nul_or_monstrous_number_is_archived),
+        TEST(monstrous_numbers_among_many_are_found),
         TEST(record_of_the_hub_is_one_however_many_publish_it),
         TEST(record_of_another_message_under_the_same_id_is_flagged),
         TEST(record_hash_is_that_of_what_a_reader_sees),
