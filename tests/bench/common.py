@@ -24,6 +24,7 @@ def options(text, **numbers):
     for name, default in numbers.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     parsed = parser.parse_args()
+    parsed.build = os.path.abspath(parsed.build)
     os.environ.setdefault("FLEETHUB_BUILD_DIR", parsed.build)
     sys.path.insert(0, TESTS)
     return parsed
