@@ -15,8 +15,6 @@
 #include <strings.h>
 #include <time.h>
 
-enum { PIECE_BYTES = 16 * 1024, CHUNK_LINE_BYTES = 256, HTTP_OK = 200 };
-
 struct client {
     char *server, *token;
     struct client_url url;
@@ -143,166 +141,26 @@ static void write_request(const struct client *client, const struct client_reque
         buf_adds(out, request->body);
 }
 
-/* ---- the answer ---- */
-
-struct reading {
-    struct client_net net;
-    struct client_answer *answer;
-    bool (*take)(void *closure, const char *bytes, size_t size); /* NULL: into the answer */
-    void *closure;
-    char piece[PIECE_BYTES]; /* read, and up to `at` used */
-    size_t at, size;
-    bool chunked, left; /* left: `take` wants no more */
-    bool broken;        /* it did not end, it broke */
-    long long length;   /* -1: to the end */
-};
-
-/* The next byte, -1 at the end or where it broke. */
-static int next_byte(struct reading *reading)
-{
-    if (reading->at == reading->size) {
-        ssize_t got = client_net_read(&reading->net, reading->piece, sizeof reading->piece);
-        reading->broken = got < 0;
-        if (got <= 0)
-            return -1;
-        reading->at = 0;
-        reading->size = (size_t)got;
-    }
-    return (unsigned char)reading->piece[reading->at++];
-}
-
-/* A line without its end; false where there is none, or it is longer. */
-static bool read_line(struct reading *reading, char *line, size_t room)
-{
-    size_t size = 0;
-    for (int c; (c = next_byte(reading)) != '\n';) {
-        if (c < 0 || size + 1 >= room)
-            return false;
-        line[size++] = (char)c;
-    }
-    if (size > 0 && line[size - 1] == '\r')
-        size--;
-    line[size] = '\0';
-    return true;
-}
-
-static const char *value_of(const char *line, const char *name)
-{
-    size_t size = strlen(name);
-    if (strncasecmp(line, name, size) != 0 || line[size] != ':')
-        return NULL;
-    return line + size + 1 + strspn(line + size + 1, " \t");
-}
-
-static bool read_head(struct reading *reading)
-{
-    char line[CLIENT_HEAD_MAX_BYTES];
-    size_t total = 0;
-    int minor;
-    reading->length = -1;
-    reading->chunked = false;
-    if (!read_line(reading, line, sizeof line) ||
-        sscanf(line, "HTTP/1.%d %d", &minor, &reading->answer->status) != 2)
-        return false;
-    while (read_line(reading, line, sizeof line) && total < CLIENT_HEAD_MAX_BYTES) {
-        const char *value;
-        if (*line == '\0')
-            return true;
-        total += strlen(line);
-        if ((value = value_of(line, "Content-Length")) != NULL)
-            reading->length = strtoll(value, NULL, 10);
-        else if ((value = value_of(line, "Transfer-Encoding")) != NULL)
-            reading->chunked = strncasecmp(value, "chunked", 7) == 0;
-        else if ((value = value_of(line, "Retry-After")) != NULL)
-            reading->answer->retry_after_s = (int)strtol(value, NULL, 10);
-    }
-    return false;
-}
-
-/* False where the answer has become too large or there is no memory. */
-static bool hand_on(struct reading *reading, const char *bytes, size_t size)
-{
-    struct buf *body = &reading->answer->body;
-    if (reading->take && reading->answer->status == HTTP_OK) {
-        reading->left = !reading->take(reading->closure, bytes, size);
-        return true;
-    }
-    buf_add(body, bytes, size);
-    return !body->failed && body->size_bytes <= CLIENT_BODY_MAX_BYTES;
-}
-
-/* `count` bytes, or all there are where it is below 0. */
-static bool read_bytes(struct reading *reading, long long count)
-{
-    while (count != 0 && !reading->left) {
-        if (reading->at == reading->size) {
-            int first = next_byte(reading);
-            if (first < 0)
-                return count < 0 && !reading->broken;
-            reading->at--;
-        }
-        size_t there = reading->size - reading->at;
-        if (count > 0 && (unsigned long long)count < there)
-            there = (size_t)count;
-        if (!hand_on(reading, reading->piece + reading->at, there))
-            return false;
-        reading->at += there;
-        if (count > 0)
-            count -= (long long)there;
-    }
-    return true;
-}
-
-static bool read_chunks(struct reading *reading)
-{
-    char line[CHUNK_LINE_BYTES], *end;
-    while (!reading->left) {
-        if (!read_line(reading, line, sizeof line))
-            return false;
-        errno = 0;
-        unsigned long long size = strtoull(line, &end, 16);
-        if (end == line || errno || size > CLIENT_BODY_MAX_BYTES)
-            return false;
-        if (size == 0)
-            return true;
-        if (!read_bytes(reading, (long long)size) ||
-            (!reading->left && !read_line(reading, line, sizeof line)))
-            return false;
-    }
-    return true;
-}
-
-static bool read_answer(struct reading *reading)
-{
-    do {
-        if (!read_head(reading))
-            return false;
-    } while (reading->answer->status < HTTP_OK); /* 100 Continue */
-    return reading->chunked ? read_chunks(reading) : read_bytes(reading, reading->length);
-}
-
 enum client_outcome client_follow(struct client *client, const struct client_request *request,
                                   bool (*take)(void *closure, const char *bytes, size_t size),
                                   void *closure, struct client_answer *answer, struct buf *why)
 {
     struct client_answer got = {.retry_after_s = -1};
-    struct reading *reading = calloc(1, sizeof *reading);
+    struct client_net net = {.fd = -1};
     struct buf text = BUF_INIT;
     enum client_outcome outcome = CLIENT_UNREACHABLE;
     write_request(client, request, &text);
-    if (!reading || text.failed) {
+    if (text.failed) {
         buf_adds(why, "no memory");
         goto out;
     }
-    reading->answer = &got;
-    reading->take = take;
-    reading->closure = closure;
-    outcome = client_net_open(&reading->net, &client->url, client->tls,
+    outcome = client_net_open(&net, &client->url, client->tls,
                               take ? CLIENT_STREAM_SILENCE_S : CLIENT_SILENCE_S, why);
     if (outcome != CLIENT_OK)
         goto out;
     errno = 0;
-    if (client_net_write(&reading->net, text.data, text.size_bytes) && read_answer(reading)) {
+    if (client_net_write(&net, text.data, text.size_bytes) &&
+        client_answer_read(&net, take, closure, &got)) {
         *answer = got;
         got.body = (struct buf)BUF_INIT;
     } else if (client_interrupted()) {
@@ -312,11 +170,10 @@ enum client_outcome client_follow(struct client *client, const struct client_req
         buf_addf(why, "%s: the connection ended before the answer%s%s", client->server,
                  errno ? ": " : "", errno ? strerror(errno) : "");
     }
-    client_net_close(&reading->net);
+    client_net_close(&net);
 out:
     client_answer_done(&got);
     buf_done(&text);
-    free(reading);
     return outcome;
 }
 

@@ -1,5 +1,6 @@
 /*
- * client_net: the connection of a client: a URL, a socket, TLS. Internal to client*.c.
+ * client_net: the connection of a client: a URL, a socket, TLS, and what is read from it. Internal
+ * to client*.c.
  *
  * Threads: one.
  */
@@ -33,5 +34,11 @@ void client_net_close(struct client_net *net);
 bool client_net_write(struct client_net *net, const char *bytes, size_t size);
 /* Bytes read, 0 at the end, -1 where it broke or was interrupted. */
 ssize_t client_net_read(struct client_net *net, char *bytes, size_t size);
+
+/* Reads one answer, as client_follow does, into a zeroed *answer (retry_after_s: -1). False where
+ * it is none, breaks off or is too large. */
+bool client_answer_read(struct client_net *net,
+                        bool (*take)(void *closure, const char *bytes, size_t size), void *closure,
+                        struct client_answer *answer);
 
 #endif
