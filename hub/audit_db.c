@@ -148,6 +148,37 @@ static enum pg_status load_dropped(struct verification *v, struct pg *pg, struct
     return status;
 }
 
+/* Retention says what holds kept: that is all there, and nothing else. Of each partition what was
+ * said last holds. */
+static enum pg_status check_kept(struct verification *v, struct pg *pg, struct pg_error *error)
+{
+    static const struct pg_statement compare = {
+        .sql =
+            "SELECT s.first, s.kept, there.count FROM (SELECT DISTINCT ON (upper) "
+            "coalesce((data->>'kept_first_seq')::bigint, 1) AS first, "
+            "(data->>'kept')::bigint AS kept, data->>'kept_hash' AS hash, "
+            "coalesce((data->>'archived_from')::timestamptz, '-infinity') AS lower, "
+            "(data->>'archived_to')::timestamptz AS upper FROM (SELECT seq, data FROM records "
+            "WHERE kind = 'system' AND type = 'retention' UNION ALL "
+            "SELECT 9223372036854775807, data::jsonb FROM record_notes "
+            "WHERE type = 'retention' AND NOT recorded) AS r "
+            "CROSS JOIN LATERAL (SELECT (data->>'archived_to')::timestamptz AS upper) AS u "
+            "ORDER BY upper, seq DESC) AS s CROSS JOIN LATERAL (SELECT count(*), "
+            "encode(sha256(string_agg(int8send(seq) || records.hash, NULL ORDER BY seq)), 'hex') "
+            "AS hash FROM records "
+            "WHERE archived >= s.lower AND archived < s.upper) AS there "
+            "WHERE s.kept > 0 AND (there.count <> s.kept OR there.hash IS DISTINCT FROM s.hash)"};
+    struct pg_result *rows = NULL;
+    enum pg_status status = pg_run(pg, &compare, NULL, &rows, error);
+    for (int row = 0; status == PG_OK && row < pg_rows(rows); row++)
+        audit_find(&v->report->bad, pg_get_int(rows, row, 0),
+                   "of the records that a hold keeps from here on, %lld when retention came, there "
+                   "are %lld: one was deleted, or changed",
+                   (long long)pg_get_int(rows, row, 1), (long long)pg_get_int(rows, row, 2));
+    pg_result_free(rows);
+    return status;
+}
+
 static enum pg_status look(struct verification *v, struct pg *pg, struct pg_error *error)
 {
     static const struct pg_statement head = {
@@ -184,6 +215,8 @@ static enum pg_status look(struct verification *v, struct pg *pg, struct pg_erro
         status = load_upper(v, pg, error);
     if (status == PG_OK)
         status = load_dropped(v, pg, error);
+    if (status == PG_OK)
+        status = check_kept(v, pg, error);
     if (status == PG_OK)
         status = pg_script(pg, "COMMIT", error);
     return status;

@@ -25,7 +25,8 @@ struct stand {
 struct part {
     char name[NAME_BYTES];
     int64_t lower_us, upper_us;
-    int64_t dropped, kept, first_seq, last_seq;
+    int64_t dropped, kept, first_seq, last_seq, kept_first_seq;
+    char kept_hash[2 * RECORD_HASH_BYTES + 1];
 };
 
 static struct slice text_at(const struct pg_result *rows, int row, int column)
@@ -103,7 +104,8 @@ static enum pg_status parts_due(const struct retention *retention, const struct 
 static enum pg_status part_look(struct pg *pg, struct part *part, struct pg_error *error)
 {
     static const struct pg_statement look = {
-        .sql = "SELECT dropped, kept, first_seq, last_seq FROM retention_look($1::text)"};
+        .sql = "SELECT dropped, kept, first_seq, last_seq, kept_first_seq, kept_hash "
+               "FROM retention_look($1::text)"};
     struct pg_params params;
     struct pg_result *rows = NULL;
     pg_params_init(&params);
@@ -114,6 +116,8 @@ static enum pg_status part_look(struct pg *pg, struct part *part, struct pg_erro
         part->kept = pg_get_int(rows, 0, 1);
         part->first_seq = pg_get_int(rows, 0, 2);
         part->last_seq = pg_get_int(rows, 0, 3);
+        part->kept_first_seq = pg_get_int(rows, 0, 4);
+        text_copy(part->kept_hash, sizeof part->kept_hash, text_at(rows, 0, 5));
     }
     pg_result_free(rows);
     pg_params_done(&params);
@@ -122,7 +126,8 @@ static enum pg_status part_look(struct pg *pg, struct part *part, struct pg_erro
 
 /* ---- what goes on record ---- */
 
-/* The root of the tree up to the last record dropped: what was there stays provable. */
+/* The root of the tree up to the last record that is past retention: what was there stays
+ * provable. */
 static void write_root(struct pg *pg, int64_t size, struct buf *out)
 {
     struct tree_reader reader;
@@ -139,36 +144,75 @@ static void write_root(struct pg *pg, int64_t size, struct buf *out)
     buf_addc(out, '"');
 }
 
+static void write_seq(struct buf *out, const char *name, int64_t seq)
+{
+    buf_adds(out, name);
+    if (seq > 0)
+        buf_addf(out, "%lld,", (long long)seq);
+    else
+        buf_adds(out, "null,");
+}
+
 static void write_data(const struct retention *retention, const struct stand *stand,
                        const struct part *part, struct buf *out)
 {
-    buf_addf(out, "{\"first_seq\":%lld,\"last_seq\":%lld,\"dropped\":%lld,\"kept\":%lld,",
-             (long long)part->first_seq, (long long)part->last_seq, (long long)part->dropped,
+    write_seq(out, "{\"first_seq\":", part->first_seq);
+    write_seq(out, "\"last_seq\":", part->last_seq);
+    buf_addf(out, "\"dropped\":%lld,\"kept\":%lld,", (long long)part->dropped,
              (long long)part->kept);
-    buf_adds(out, "\"archived_from\":");
+    write_seq(out, "\"kept_first_seq\":", part->kept_first_seq);
+    buf_adds(out, "\"kept_hash\":");
+    buf_json_cstr(out, part->kept > 0 ? part->kept_hash : NULL);
+    buf_adds(out, ",\"archived_from\":");
     buf_json_timestamp(out,
                        part->lower_us == TIMESTAMP_NONE ? TIMESTAMP_NONE : part->lower_us * 1000);
     buf_adds(out, ",\"archived_to\":");
     buf_json_timestamp(out, part->upper_us * 1000);
     buf_addf(out, ",\"floor_seq\":%lld,\"retention_days\":%lld,\"tree\":{\"size\":%lld,\"root\":",
              (long long)stand->floor_seq, (long long)(retention->keep_s / DAY_S),
-             (long long)part->last_seq);
-    write_root(retention->pg, part->last_seq, out);
+             (long long)(stand->floor_seq - 1));
+    write_root(retention->pg, stand->floor_seq - 1, out);
     buf_adds(out, "}}");
 }
 
 /* ---- dropping ---- */
 
-static enum pg_status run_named(struct pg *pg, const struct pg_statement *statement,
-                                const char *name, const char *mark, struct pg_error *error)
+static enum pg_status copy_kept(struct pg *pg, const char *name, struct pg_error *error)
 {
+    static const struct pg_statement copy = {.sql = "SELECT retention_copy($1::text)"};
     struct pg_params params;
     pg_params_init(&params);
     add_text(&params, name);
-    if (mark)
-        add_text(&params, mark);
-    enum pg_status status = pg_run(pg, statement, &params, NULL, error);
+    enum pg_status status = pg_run(pg, &copy, &params, NULL, error);
     pg_params_done(&params);
+    return status;
+}
+
+/* Holds keep all of it. */
+static enum pg_status leave(const struct retention *retention, int64_t writer,
+                            const struct stand *stand, const struct part *part, bool *done,
+                            struct pg_error *error)
+{
+    static const struct pg_statement statement = {
+        .sql = "SELECT retention_leave($1::bigint, $2::text, $3::text, $4::text)"};
+    struct buf data = BUF_INIT;
+    struct pg_params params;
+    struct pg_result *rows = NULL;
+    pg_params_init(&params);
+    write_data(retention, stand, part, &data);
+    pg_add_int8(&params, writer);
+    add_text(&params, part->name);
+    add_text(&params, stand->mark);
+    pg_add_text(&params, data.data, data.size_bytes);
+    enum pg_status status = PG_FAILED;
+    if (data.failed)
+        *error = (struct pg_error){.text = "no memory"};
+    else
+        status = pg_run(retention->pg, &statement, &params, &rows, error);
+    *done = status == PG_OK && pg_get_bool(rows, 0, 0);
+    pg_result_free(rows);
+    pg_params_done(&params);
+    buf_done(&data);
     return status;
 }
 
@@ -208,18 +252,13 @@ static enum pg_status part_drop(const struct retention *retention, int64_t write
                                 const struct stand *stand, struct part *part, bool *done,
                                 struct pg_error *error)
 {
-    static const struct pg_statement copy = {.sql = "SELECT retention_copy($1::text)"};
-    static const struct pg_statement leave = {
-        .sql = "UPDATE record_partitions SET hold_mark = $2::text WHERE name = $1::text"};
     enum pg_status status = part_look(retention->pg, part, error);
     if (status != PG_OK)
         return status;
-    if (part->dropped == 0 && part->kept > 0) {
-        *done = true;
-        return run_named(retention->pg, &leave, part->name, stand->mark, error);
-    }
+    if (part->dropped == 0 && part->kept > 0)
+        return leave(retention, writer, stand, part, done, error);
     if (part->kept > 0)
-        status = run_named(retention->pg, &copy, part->name, NULL, error);
+        status = copy_kept(retention->pg, part->name, error);
     return status == PG_OK ? swap(retention, writer, stand, part, done, error) : status;
 }
 

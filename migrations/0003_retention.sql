@@ -75,15 +75,19 @@ BEGIN
     RETURN coalesce(floor_seq, (SELECT next_seq FROM log_head));
 END $$;
 
--- What of a partition goes and what stays. Locks nothing that a query or the writer wants.
+-- What of a partition goes and what stays. `kept_hash` is the SHA-256 of what stays, seq (eight bytes,
+-- the highest first) and hash of each, in order. Locks nothing that a query or the writer wants.
 CREATE FUNCTION retention_look(part text)
-RETURNS TABLE (dropped bigint, kept bigint, first_seq bigint, last_seq bigint)
+RETURNS TABLE (dropped bigint, kept bigint, first_seq bigint, last_seq bigint,
+               kept_first_seq bigint, kept_hash text)
 LANGUAGE plpgsql AS $$
 BEGIN
     RETURN QUERY EXECUTE format(
         'SELECT count(*) FILTER (WHERE NOT r.held), count(*) FILTER (WHERE r.held), '
-        'min(r.seq) FILTER (WHERE NOT r.held), max(r.seq) FILTER (WHERE NOT r.held) '
-        'FROM (SELECT seq, EXISTS (SELECT FROM holds h WHERE h.removed IS NULL '
+        'min(r.seq) FILTER (WHERE NOT r.held), max(r.seq) FILTER (WHERE NOT r.held), '
+        'min(r.seq) FILTER (WHERE r.held), encode(sha256(string_agg(int8send(r.seq) || r.hash, '
+        'NULL ORDER BY r.seq) FILTER (WHERE r.held)), ''hex'') '
+        'FROM (SELECT seq, hash, EXISTS (SELECT FROM holds h WHERE h.removed IS NULL '
         'AND (h.vid IS NULL OR h.vid = p.vid) '
         'AND (h.start_time IS NULL OR p.received >= h.start_time) '
         'AND (h.end_time IS NULL OR p.received < h.end_time)) AS held FROM %I p) r', part);
@@ -154,6 +158,23 @@ BEGIN
         INSERT INTO retention_runs (note, name, first_seq, last_seq, dropped, kept)
             VALUES (note_id, part, from_seq, to_seq, rows_dropped, rows_kept);
     END IF;
+    RETURN true;
+END $$;
+
+-- Of a partition in which holds keep everything there is nothing to drop; that they do goes on
+-- record. False when another hub writes, or the holds have changed.
+CREATE FUNCTION retention_leave(by_writer bigint, part text, mark text, record_data text)
+RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT retention_fence(by_writer) THEN
+        RETURN false;
+    END IF;
+    LOCK TABLE holds IN SHARE MODE;
+    IF hold_mark() <> mark THEN
+        RETURN false;
+    END IF;
+    UPDATE record_partitions p SET hold_mark = mark WHERE p.name = part;
+    INSERT INTO record_notes (type, data) VALUES ('retention', record_data);
     RETURN true;
 END $$;
 
@@ -243,6 +264,7 @@ BEGIN
         'hold_mark()', 'retention_due(timestamptz)', 'retention_floor(timestamptz)',
         'retention_look(text)', 'retention_copy(text)', 'retention_fence(bigint)',
         'retention_swap(bigint, text, text, boolean, bigint, bigint, bigint, bigint, text)',
+        'retention_leave(bigint, text, text, text)',
         'retention_digests_due(timestamptz, bigint)',
         'retention_digests_copy(text, bigint, timestamptz)',
         'retention_digests_swap(bigint, text, text, bigint, bigint)',

@@ -232,7 +232,7 @@ static void hold_keeps_a_period_of_all_vehicles(void **state)
     assert_int_equal(outcome.dropped, 0);
     assert_int_equal(outcome.kept, 20);
     assert_int_equal(count("seq <= 20"), 20);
-    assert_int_equal(pg_server_int(help.pg, "SELECT count(*) FROM record_notes"), 0);
+    wait_count("type = 'retention' AND data->>'kept' = '20' AND data->>'first_seq' IS NULL", 1);
     assert_int_equal(run().partitions, 0); /* until the holds are others */
     pg_server_script(help.pg, "UPDATE holds SET removed = now()");
     assert_int_equal(run().dropped, 20);
@@ -393,13 +393,15 @@ static struct audit_report verify(void)
 static void verification_tells_retention_from_deletion(void **state)
 {
     (void)state;
-    enum { GONE = 50, STAYING = 60 };
+    enum { GONE = 50, HELD = 10, STAYING = 60 };
     record_help_start();
     events("V1", 1, GONE, 0);
-    wait_count("true", GONE);
+    events("V2", 1, HELD, 0);
+    wait_count("true", GONE + HELD);
+    hold("vid", "'V2'");
     cut();
     events("V1", GONE + 1, STAYING, 0);
-    wait_count("true", GONE + STAYING);
+    wait_count("true", GONE + HELD + STAYING);
     struct retention retention = {.pg = help.pg, .keep_s = 1, .now_ns = clock_wall_ns()};
     struct retention_outcome outcome = {0};
     struct pg_error error;
@@ -418,16 +420,26 @@ static void verification_tells_retention_from_deletion(void **state)
     struct audit_report report = verify();
     if (report.verdict != AUDIT_GOOD)
         fail_msg("%lld: %s %s", (long long)report.bad.seq, report.bad.reason, report.error);
-    assert_int_equal(report.rows, STAYING + 1);
-    assert_int_equal(report.records, GONE + STAYING + 1);
+    assert_int_equal(report.rows, HELD + STAYING + 1);
+    assert_int_equal(report.records, GONE + HELD + STAYING + 1);
 
-    pg_server_script(help.pg, "DELETE FROM records WHERE seq = 51");
+    pg_server_script(help.pg, "CREATE TABLE aside AS SELECT * FROM records");
+    pg_server_script(help.pg, "DELETE FROM records WHERE seq = 61");
     report = verify();
     assert_int_equal(report.verdict, AUDIT_BAD);
-    assert_int_equal(report.bad.seq, GONE + 1);
+    assert_int_equal(report.bad.seq, GONE + HELD + 1);
     /* Somebody who says that it was retention, where the hub did not. */
     pg_server_script(help.pg, "UPDATE retention_runs SET last_seq = 100");
     assert_int_equal(verify().verdict, AUDIT_BAD);
+
+    /* What a hold keeps is not for others to delete either. */
+    pg_server_script(help.pg, "INSERT INTO records SELECT * FROM aside WHERE seq = 61");
+    assert_int_equal(verify().verdict, AUDIT_GOOD);
+    pg_server_script(help.pg, "DELETE FROM records WHERE seq = 55");
+    report = verify();
+    assert_int_equal(report.verdict, AUDIT_BAD);
+    assert_int_equal(report.bad.seq, GONE + 1);
+    assert_non_null(strstr(report.bad.reason, "of the records that a hold keeps"));
 }
 
 /* ---- the keeper ---- */
