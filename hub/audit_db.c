@@ -1,5 +1,6 @@
 #include "hub/audit_db.h"
 
+#include "hub/audit_marks.h"
 #include "hub/tree_store.h"
 
 #include <pthread.h>
@@ -308,96 +309,12 @@ static void check_upper_edge(struct verification *v, const struct tree_edge *upp
     }
 }
 
-/* What a checkpoint that does not hold says about the records depends on those around it. */
-struct marks {
-    int64_t good_to;          /* the last one that holds and that counts */
-    int64_t bad_size;         /* one of the table's behind it that does not hold; 0: none */
-    int64_t untrusted_size;   /* the last one of the table's that no trusted key signed */
-    int64_t outside_to;       /* the last from elsewhere that holds */
-    struct audit_finding bad; /* what one from elsewhere says */
-};
-
-static bool is_trusted(const struct audit_mark *mark, const struct marks *marks)
-{
-    return mark->trust == AUDIT_TRUSTED ||
-           (mark->introduced_by > 0 && mark->introduced_by <= marks->good_to);
-}
-
-static void judge_outside(const struct audit_mark *mark, bool same, struct marks *marks)
-{
-    if (same) {
-        marks->outside_to = mark->size;
-        marks->good_to = mark->size;
-        return;
-    }
-    /* The table's own, though signed, show no more: then there are two histories under one key. */
-    audit_find(&marks->bad, marks->outside_to + 1,
-               "records %lld to %lld are not those that the checkpoint from elsewhere of %lld "
-               "records was published of: they were rewritten, or the database was restored from a "
-               "backup and written on",
-               (long long)marks->outside_to + 1, (long long)mark->size, (long long)mark->size);
-}
-
-static void judge_own(struct verification *v, const struct audit_mark *mark, bool same,
-                      struct marks *marks)
-{
-    struct audit_report *report = v->report;
-    report->checkpoints++;
-    if (mark->malformed || mark->trust == AUDIT_FORGED) {
-        audit_find(&report->bad, mark->size, "the checkpoint of %lld records %s",
-                   (long long)mark->size,
-                   mark->malformed ? "is not one of this record, or stands in another's place"
-                                   : "has a signature that is not of the key it names");
-        return;
-    }
-    if (v->request->keys->count > 0 && !is_trusted(mark, marks)) {
-        marks->untrusted_size = mark->size;
-        return;
-    }
-    report->trusted += v->request->keys->count > 0;
-    if (!same) {
-        if (marks->bad_size == 0)
-            marks->bad_size = mark->size;
-        return;
-    }
-    if (marks->bad_size != 0) /* the records are right up to here */
-        audit_find(&report->bad, marks->bad_size,
-                   "the checkpoint of %lld records is not of them, though later ones are: it was "
-                   "exchanged",
-                   (long long)marks->bad_size);
-    marks->bad_size = 0;
-    marks->good_to = mark->size;
-}
-
-static void judge_marks_end(struct verification *v, const struct marks *marks)
-{
-    struct audit_report *report = v->report;
-    report->covered_to = marks->good_to;
-    if (marks->bad_size != 0)
-        audit_find(
-            &report->bad, marks->good_to + 1,
-            "records %lld to %lld are not those that the checkpoint of %lld records was made "
-            "of, though they fit the tree: they were rewritten with it, or the checkpoint "
-            "was exchanged",
-            (long long)marks->good_to + 1, (long long)marks->bad_size, (long long)marks->bad_size);
-    if (marks->bad.seq != 0)
-        audit_find(&report->bad, marks->bad.seq, "%s", marks->bad.reason);
-    if (report->bad.seq != 0)
-        return; /* what is known of a record says more than what is not known of a signature */
-    if (marks->untrusted_size > marks->good_to)
-        audit_find(&report->bad, marks->good_to + 1,
-                   "no checkpoint behind record %lld is signed by a key that is trusted, though "
-                   "there is one of %lld records",
-                   (long long)marks->good_to, (long long)marks->untrusted_size);
-    else if (v->request->keys->count > 0 && report->trusted == 0 && v->edge.size > 0)
-        audit_find(&report->bad, 1, "there is no checkpoint that a trusted key signed");
-}
-
 static void put_together(struct verification *v)
 {
     struct audit_report *report = v->report;
     struct tree_spine spine;
-    struct marks marks = {.good_to = 0};
+    struct audit_marks marks = {
+        .report = report, .keys_given = v->request->keys->count > 0, .size = v->edge.size};
     struct tree_edge *upper = malloc(sizeof *upper);
     struct upper_check check = {v, 0};
     if (!upper) {
@@ -415,10 +332,7 @@ static void put_together(struct verification *v)
             const struct audit_mark *mark = &result->marks[m];
             struct tree_hash root;
             tree_spine_root_with(&spine, &mark->rest, &root);
-            if (mark->outside)
-                judge_outside(mark, tree_same(&root, &mark->root), &marks);
-            else
-                judge_own(v, mark, tree_same(&root, &mark->root), &marks);
+            audit_marks_judge(&marks, mark, tree_same(&root, &mark->root));
         }
         if ((i + 1) * AUDIT_UNIT_RECORDS > v->edge.size)
             break; /* the last one, which is not full */
@@ -426,7 +340,7 @@ static void put_together(struct verification *v)
         tree_edge_append(upper, &result->root, check_upper_tile, &check);
     }
     check_upper_edge(v, upper);
-    judge_marks_end(v, &marks);
+    audit_marks_end(&marks);
     free(upper);
 }
 
