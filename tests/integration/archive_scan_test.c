@@ -15,7 +15,7 @@
 
 enum {
     RECORDS = 700,
-    QUESTIONS = 400,
+    QUESTIONS = 150,
     DEPTH = 2,
     TURN_MS = 10000,
     PATIENCE_MS = 300,
@@ -234,7 +234,7 @@ static void scans_find_what_every_record_was_asked_for(void **state)
             fail_msg("%s: %s", error.detail, buf_cstr(&text));
         question.filter = random_below(&random, 10) ? filter : NULL;
         scan_slowly(&question, &slow);
-        scan(&question, ascending, 1 + random_below(&random, 200), random_below(&random, 2) * 7,
+        scan(&question, ascending, 1 + random_below(&random, 200), random_below(&random, 2) * 40,
              &fast);
         expect_same(&fast, &slow, ascending, buf_cstr(&text));
         some += slow.count > 0 && slow.count < RECORDS;
