@@ -6,6 +6,7 @@ Processes are started by the main thread only: that signal is tied to the thread
 """
 
 import atexit
+import fcntl
 import os
 import pwd
 import random
@@ -62,16 +63,26 @@ def wait_until(condition, timeout, what):
         pause = min(pause * 1.5, 0.1)
 
 
+_port_locks = []  # descriptors, held until this process ends
+
+
 def free_port():
-    """A port on 127.0.0.1 that nothing listens on now."""
+    """A port on 127.0.0.1 that nothing listens on now, and that no other test takes while this process
+    lives: also not while the server that has it is being started again."""
+    folder = os.path.join(tempfile.gettempdir(), "fleethub-test-ports")
+    os.makedirs(folder, mode=0o777, exist_ok=True)
     for _ in range(PORT_TRIES):
         port = random.randint(PORT_FIRST, PORT_LAST)
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            try:
+        lock = os.open(os.path.join(folder, str(port)), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
                 probe.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
+        except OSError:
+            os.close(lock)
+            continue
+        _port_locks.append(lock)
+        return port
     raise AssertionError("no free port")
 
 
