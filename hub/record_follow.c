@@ -1,82 +1,19 @@
-#include "hub/record_follow.h"
+/* The lane: who follows, and what is new. */
+#include "hub/record_follow_impl.h"
 
-#include "hub/archive.h"
 #include "hub/clock.h"
 #include "hub/log.h"
 #include "hub/metrics.h"
-#include "hub/record_ring.h"
-#include "hub/workers.h"
 
 #include <poll.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 enum {
     READ_WANT = 1000, /* records of one look at the archive */
-    CATCH_UP_WANT = 500,
-    CATCH_UP_MS = 1000, /* then it is another client's turn */
     READERS_QUEUE_MAX = FOLLOW_CLIENTS_MAX,
     STOP_MS = 1000,
-};
-
-/* What a client calls the lane for. */
-enum {
-    CALL_NEW = 1 << 0,
-    CALL_ROOM = 1 << 1,     /* its connection has taken what there was */
-    CALL_RETURNED = 1 << 2, /* a reader is done with it */
-    CALL_LEFT = 1 << 3,     /* its connection has let go, and calls no more */
-};
-
-struct client {
-    struct http_stream stream; /* first */
-    struct record_follow *follow;
-    _Atomic int users; /* the connection, the lane */
-    struct events_asked asked;
-
-    struct client *next_called; /* with the lane's lock */
-    unsigned calls;
-
-    pthread_mutex_t lock; /* of what follows, up to the next blank line */
-    struct buf out;
-    bool full, broken, gone;
-
-    /* Of whoever serves it: the lane, or a reader between a submission and CALL_RETURNED. */
-    struct client *next, **link; /* the lane's list */
-    bool read;                   /* a reader has it */
-    bool leaving;                /* CALL_LEFT came meanwhile */
-    struct record_judge judge;
-    struct buf piece;
-    const char *reset;
-    bool greeted;
-    int64_t cursor,
-        told; /* the last seq looked at, and the last that the client was given as an id */
-    int64_t beat_ms, retry_ms;
-    struct worker_job job;
-    struct archive_scan *scan; /* NULL: none is under way */
-    int64_t target;            /* where it ends */
-};
-
-struct record_follow {
-    struct archive_reader *reader; /* the lane's */
-    struct archive_reader *catch_up;
-    struct workers *workers;
-    pthread_t thread;
-    bool running;
-    int wake_fd;
-    _Atomic int open;
-    _Atomic bool draining, stop;
-    pthread_mutex_t lock; /* of `called` */
-    struct client *called;
-
-    /* the lane's */
-    struct client *clients;
-    struct record_ring *ring;
-    int64_t last; /* as far as it has looked; -1: it has not */
-    int64_t look_ms;
 };
 
 /* ---- calling the lane ---- */
@@ -88,7 +25,7 @@ static void wake(struct record_follow *follow)
         abort(); /* an eventfd takes one */
 }
 
-static void call(struct client *client, unsigned why)
+void follow_call(struct follow_client *client, unsigned why)
 {
     struct record_follow *follow = client->follow;
     pthread_mutex_lock(&follow->lock);
@@ -103,10 +40,10 @@ static void call(struct client *client, unsigned why)
         wake(follow);
 }
 
-static struct client *take_called(struct record_follow *follow, unsigned *why)
+static struct follow_client *take_called(struct record_follow *follow, unsigned *why)
 {
     pthread_mutex_lock(&follow->lock);
-    struct client *client = follow->called;
+    struct follow_client *client = follow->called;
     if (client) {
         follow->called = client->next_called;
         *why = client->calls;
@@ -114,196 +51,6 @@ static struct client *take_called(struct record_follow *follow, unsigned *why)
     }
     pthread_mutex_unlock(&follow->lock);
     return client;
-}
-
-static void client_unref(struct client *client)
-{
-    if (atomic_fetch_sub(&client->users, 1) != 1)
-        return;
-    record_judge_done(&client->judge);
-    archive_scan_free(client->scan);
-    events_asked_done(&client->asked);
-    buf_done(&client->out);
-    buf_done(&client->piece);
-    pthread_mutex_destroy(&client->lock);
-    free(client);
-}
-
-/* ---- the connection's side ---- */
-
-static enum http_more next_events(struct http_stream *stream, struct buf *out)
-{
-    struct client *client = (struct client *)stream;
-    pthread_mutex_lock(&client->lock);
-    bool some = client->out.size_bytes > 0, broken = client->broken, was_full = client->full;
-    if (some) {
-        buf_done(out);
-        *out = client->out;
-        buf_init(&client->out);
-        client->full = false;
-    }
-    pthread_mutex_unlock(&client->lock);
-    if (some && was_full)
-        call(client, CALL_ROOM);
-    if (some)
-        return HTTP_MORE;
-    if (broken)
-        return HTTP_FAILED;
-    return atomic_load(&client->follow->draining) ? HTTP_END : HTTP_WAIT;
-}
-
-static void free_stream(struct http_stream *stream)
-{
-    struct client *client = (struct client *)stream;
-    pthread_mutex_lock(&client->lock);
-    client->gone = true;
-    pthread_mutex_unlock(&client->lock);
-    call(client, CALL_LEFT);
-    client_unref(client);
-}
-
-/* ---- serving ---- */
-
-static void write_id(struct client *client, int64_t seq)
-{
-    buf_addf(&client->piece, "id: %lld\n", (long long)seq);
-    client->told = seq;
-}
-
-static void write_record(struct client *client, const struct record *record)
-{
-    buf_adds(&client->piece, "event: record\n");
-    write_id(client, record->seq);
-    buf_adds(&client->piece, "data: ");
-    record_write_public(&client->piece, record, true); /* one line, whatever is in it */
-    buf_adds(&client->piece, "\n\n");
-}
-
-/* The first thing that a client hears: that it is heard. */
-static void write_hello(struct client *client)
-{
-    if (client->reset) {
-        buf_adds(&client->piece, "event: reset\n");
-        write_id(client, client->cursor);
-        buf_addf(&client->piece, "data: {\"reason\":\"%s\"}\n\n", client->reset);
-    } else {
-        buf_adds(&client->piece, ":\n\n");
-    }
-    client->greeted = true;
-}
-
-/* A comment where nothing else is to be sent; with it, as far as all has been looked at, so that a
- * client to whom little is sent does not begin far behind after a break. */
-static void beat(struct client *client, int64_t now_ms)
-{
-    if (client->piece.size_bytes == 0 && now_ms >= client->beat_ms) {
-        buf_adds(&client->piece, ":\n");
-        if (client->told != client->cursor)
-            write_id(client, client->cursor);
-        buf_addc(&client->piece, '\n');
-    }
-    if (client->piece.size_bytes > 0)
-        client->beat_ms = now_ms + FOLLOW_HEARTBEAT_MS;
-}
-
-/* Hands over what was written. Without memory the client is cut off rather than left without. */
-static void deliver(struct client *client)
-{
-    beat(client, clock_mono_ms());
-    bool failed = client->piece.failed;
-    pthread_mutex_lock(&client->lock);
-    if (client->piece.size_bytes > 0)
-        buf_add(&client->out, client->piece.data, client->piece.size_bytes);
-    client->broken = client->broken || failed || client->out.failed;
-    client->full = client->out.size_bytes >= FOLLOW_OUT_BYTES;
-    if (!client->gone && (client->out.size_bytes > 0 || client->broken))
-        http_stream_wake(&client->stream);
-    pthread_mutex_unlock(&client->lock);
-    buf_reset(&client->piece);
-}
-
-static size_t room_of(struct client *client)
-{
-    pthread_mutex_lock(&client->lock);
-    bool shut = client->broken || client->gone;
-    size_t used = client->out.size_bytes;
-    pthread_mutex_unlock(&client->lock);
-    return used < FOLLOW_OUT_BYTES && !shut ? FOLLOW_OUT_BYTES - used : 0;
-}
-
-/* ---- readers: those who are behind ---- */
-
-static bool is_given_up(void *closure)
-{
-    struct client *client = closure;
-    if (atomic_load(&client->follow->draining))
-        return true;
-    pthread_mutex_lock(&client->lock);
-    bool gone = client->gone;
-    pthread_mutex_unlock(&client->lock);
-    return gone;
-}
-
-static bool take_behind(void *closure, const struct record *record)
-{
-    struct client *client = closure;
-    write_record(client, record);
-    return client->piece.size_bytes < FOLLOW_OUT_BYTES;
-}
-
-static bool begin_scan(struct client *client)
-{
-    if (client->scan)
-        return true;
-    client->scan = archive_scan_new(&client->asked.question, true);
-    if (!client->scan)
-        return false;
-    archive_scan_after(client->scan, client->cursor);
-    archive_scan_until(client->scan, client->target);
-    return true;
-}
-
-static void end_scan(struct client *client)
-{
-    archive_scan_free(client->scan);
-    client->scan = NULL;
-}
-
-static void run_reader(struct worker_job *job)
-{
-    struct client *client = (struct client *)(void *)((char *)job - offsetof(struct client, job));
-    struct archive_error error = {""};
-    struct archive_turn turn = {.want = CATCH_UP_WANT,
-                                .timeout_ms = ARCHIVE_CALL_TIMEOUT_MS,
-                                .take = take_behind,
-                                .given_up = is_given_up,
-                                .closure = client};
-    enum archive_status status = begin_scan(client) ? ARCHIVE_OK : ARCHIVE_FAILED;
-    int64_t until_ms = clock_mono_ms() + CATCH_UP_MS;
-    while (status == ARCHIVE_OK && client->scan && room_of(client) > 0 &&
-           clock_mono_ms() < until_ms) {
-        status = archive_scan_turn(client->scan, client->follow->catch_up, &turn, &error);
-        client->cursor = archive_scan_at(client->scan);
-        if (status == ARCHIVE_OK && archive_scan_ended(client->scan)) {
-            client->cursor = client->target;
-            end_scan(client);
-        }
-        deliver(client);
-    }
-    if (status == ARCHIVE_UNAVAILABLE) {
-        client->retry_ms = clock_mono_ms() + FOLLOW_RETRY_MS;
-    } else if (status == ARCHIVE_FAILED) {
-        log_error("record_follow.failed", "error", error.text);
-        client->piece.failed = true;
-        deliver(client);
-    }
-    call(client, CALL_RETURNED);
-}
-
-static void drop_reader(struct worker_job *job)
-{
-    struct client *client = (struct client *)(void *)((char *)job - offsetof(struct client, job));
-    call(client, CALL_RETURNED);
 }
 
 /* ---- the lane ---- */
@@ -364,7 +111,7 @@ static void look(struct record_follow *follow, int64_t now_ms)
                                            : now_ms + FOLLOW_LOOK_MS;
 }
 
-static void forget(struct client *client)
+static void forget(struct follow_client *client)
 {
     if (client->link) {
         *client->link = client->next;
@@ -373,12 +120,12 @@ static void forget(struct client *client)
     }
     atomic_fetch_sub(&client->follow->open, 1);
     metrics_move(METRIC_FOLLOWERS, 0, -1);
-    client_unref(client);
+    follow_client_unref(client);
 }
 
 static void attend(struct record_follow *follow)
 {
-    struct client *client;
+    struct follow_client *client;
     unsigned why;
     while ((client = take_called(follow, &why)) != NULL) {
         if (why & CALL_NEW) {
@@ -397,7 +144,7 @@ static void attend(struct record_follow *follow)
 }
 
 /* Somebody else reads for it, from the archive. */
-static void hand_to_reader(struct record_follow *follow, struct client *client)
+static void hand_to_reader(struct record_follow *follow, struct follow_client *client)
 {
     if (!client->scan)
         client->target = follow->last;
@@ -408,7 +155,7 @@ static void hand_to_reader(struct record_follow *follow, struct client *client)
 
 /* All that is kept and was not looked at yet, as far as there is room. False: it is further behind
  * than that. */
-static bool serve_kept(struct record_follow *follow, struct client *client, size_t room)
+static bool serve_kept(struct record_follow *follow, struct follow_client *client, size_t room)
 {
     while (client->cursor < follow->last && client->piece.size_bytes < room) {
         const struct record *kept = record_ring_at(follow->ring, client->cursor + 1);
@@ -417,7 +164,7 @@ static bool serve_kept(struct record_follow *follow, struct client *client, size
         struct record record = *kept;
         switch (record_judge_ask(&client->judge, &record)) {
         case RECORD_YES:
-            write_record(client, &record);
+            follow_client_write(client, &record);
             break;
         case RECORD_NO:
             break;
@@ -430,18 +177,18 @@ static bool serve_kept(struct record_follow *follow, struct client *client, size
     return true;
 }
 
-static void serve(struct record_follow *follow, struct client *client, int64_t now_ms)
+static void serve(struct record_follow *follow, struct follow_client *client, int64_t now_ms)
 {
     if (client->read)
         return;
-    size_t room = room_of(client);
+    size_t room = follow_client_room(client);
     if (room == 0)
         return;
     if (!client->greeted)
-        write_hello(client);
+        follow_client_greet(client);
     bool near = !client->scan && serve_kept(follow, client, room);
     if (client->piece.size_bytes > 0 || client->piece.failed || now_ms >= client->beat_ms)
-        deliver(client);
+        follow_client_deliver(client);
     if (!near && follow->last >= 0 && now_ms >= client->retry_ms)
         hand_to_reader(follow, client);
 }
@@ -449,7 +196,7 @@ static void serve(struct record_follow *follow, struct client *client, int64_t n
 /* Their next piece is the end. */
 static void end_all(struct record_follow *follow)
 {
-    for (struct client *client = follow->clients; client; client = client->next) {
+    for (struct follow_client *client = follow->clients; client; client = client->next) {
         pthread_mutex_lock(&client->lock);
         if (!client->gone)
             http_stream_wake(&client->stream);
@@ -486,7 +233,7 @@ static void *run(void *closure)
         }
         int64_t now_ms = clock_mono_ms();
         look(follow, now_ms);
-        for (struct client *client = follow->clients; client; client = client->next)
+        for (struct follow_client *client = follow->clients; client; client = client->next)
             serve(follow, client, now_ms);
         rest(follow, follow->look_ms);
     }
@@ -544,49 +291,4 @@ void record_follow_free(struct record_follow *follow)
         close(follow->wake_fd);
     pthread_mutex_destroy(&follow->lock);
     free(follow);
-}
-
-static struct client *client_new(struct record_follow *follow, struct events_asked *asked,
-                                 const struct follow_start *start)
-{
-    struct client *client = calloc(1, sizeof *client);
-    if (!client)
-        return NULL;
-    client->stream = (struct http_stream){
-        .next = next_events, .free = free_stream, .waits = true, .endless = true};
-    client->follow = follow;
-    atomic_store(&client->users, 2);
-    pthread_mutex_init(&client->lock, NULL);
-    client->job = (struct worker_job){.run = run_reader, .drop = drop_reader};
-    client->cursor = start->after_seq;
-    client->told = -1;
-    client->reset = start->reset;
-    client->asked = *asked; /* taken over */
-    *asked = (struct events_asked){.filter = NULL};
-    if (events_asked_keep(&client->asked) &&
-        record_judge_init(&client->judge, &client->asked.question))
-        return client;
-    atomic_store(&client->users, 1);
-    client_unref(client);
-    return NULL;
-}
-
-enum follow_status record_follow_open(struct record_follow *follow, struct events_asked *asked,
-                                      const struct follow_start *start, struct http_stream **stream)
-{
-    if (atomic_load(&follow->draining))
-        return FOLLOW_STOPPING;
-    if (atomic_fetch_add(&follow->open, 1) >= FOLLOW_CLIENTS_MAX) {
-        atomic_fetch_sub(&follow->open, 1);
-        return FOLLOW_FULL;
-    }
-    struct client *client = client_new(follow, asked, start);
-    if (!client) {
-        atomic_fetch_sub(&follow->open, 1);
-        return FOLLOW_NO_MEMORY;
-    }
-    metrics_move(METRIC_FOLLOWERS, 0, 1);
-    *stream = &client->stream;
-    call(client, CALL_NEW);
-    return FOLLOW_OK;
 }
