@@ -13,10 +13,6 @@
 
 #include <cmocka.h>
 
-/* With the pings of the configuration: several, and the end of one that answers none. */
-enum { PINGS_MS = 4000 };
-static const char pings[] = "ping_interval: \"500ms\"\nping_max: 2\n";
-
 static struct bus_server server;
 static struct bus *bus;
 static bool own_line;
@@ -25,7 +21,7 @@ static int setup(void **state)
 {
     (void)state;
     own_line = false;
-    bus_server_start(&server, NULL, pings);
+    bus_server_start(&server, NULL, NULL);
     bus = help_open(&server, true);
     return 0;
 }
@@ -166,7 +162,7 @@ static void reads_the_last_of_each_subject_and_then_on(void **state)
     expect_range(consumer, 1000, 1002, 1);
     /* after a loss it goes on by sequence */
     bus_server_kill(&server);
-    bus_server_again(&server, NULL, pings);
+    bus_server_again(&server, NULL, NULL);
     help_wait_connected(bus, true);
     help_fill(bus, "s.%d", 10, 1003, 3);
     expect_range(consumer, 1003, 1005, 1);
@@ -232,7 +228,7 @@ static void a_killed_server_loses_and_repeats_nothing(void **state)
             bus_msg_done(&msg);
         }
         assert_true(status == BUS_DISCONNECTED || status == BUS_TIMEOUT);
-        bus_server_again(&server, NULL, pings);
+        bus_server_again(&server, NULL, NULL);
         help_wait_connected(bus, true);
         help_fill(bus, "s.%d", 5, filled + 1, EACH);
         filled += EACH;
@@ -254,7 +250,7 @@ static void nothing_is_caught_up_with_while_the_server_is_away(void **state)
     bus_server_kill(&server);
     assert_int_equal(wait_status(consumer, BUS_DISCONNECTED), BUS_DISCONNECTED);
     assert_false(bus_caught_up(consumer));
-    bus_server_again(&server, NULL, pings);
+    bus_server_again(&server, NULL, NULL);
     int64_t until_ms = help_now_ms() + HELP_WAIT_MS;
     while (!bus_caught_up(consumer)) {
         struct bus_msg msg;
@@ -338,7 +334,7 @@ static void a_lost_tail_is_another_epoch_even_when_written_over(void **state)
     help_fill(bus, "s.x", 1, 1, 50);
     bus_server_stop(&server);
     bus_server_keep(&server);
-    bus_server_again(&server, NULL, pings);
+    bus_server_again(&server, NULL, NULL);
     help_wait_connected(bus, true);
     help_fill(bus, "s.x", 1, 51, 50);
     struct bus_consumer *consumer = consume(&(struct bus_consume){.stream = "S"});
@@ -349,7 +345,7 @@ static void a_lost_tail_is_another_epoch_even_when_written_over(void **state)
 
     bus_server_kill(&server);
     bus_server_bring_back(&server);
-    bus_server_again(&server, NULL, pings);
+    bus_server_again(&server, NULL, NULL);
     help_wait_connected(bus, true);
     assert_int_equal(help_info(bus, "S").last_seq, 50);
     help_fill(bus, "s.x", 1, 1051, 100);
@@ -447,7 +443,12 @@ static void reads_messages_of_every_size(void **state)
 static void a_silent_reader_stays_connected(void **state)
 {
     (void)state;
+    enum { PINGS_MS = 8000 }; /* longer than the server waits for an answer */
     help_stream(bus, "S", "s.>");
+    bus_server_stop(&server);
+    help_wait_connected(bus, false);
+    bus_server_again(&server, NULL, "ping_interval: \"1s\"\nping_max: 5\n");
+    help_wait_connected(bus, true);
     struct bus_consumer *consumer = consume(&(struct bus_consume){.stream = "S"});
     int64_t until_ms = help_now_ms() + PINGS_MS;
     while (help_now_ms() < until_ms) {
