@@ -3,7 +3,8 @@
  * (docs/record-format.md): records, checkpoints, public keys, and for what is not in it the nodes
  * of the tree that stand for it. NDJSON, so that its records are lines as the API has them.
  *
- * Rows are read and written one after the other: any number in constant memory.
+ * Rows are read and written one after the other: any number in constant memory, and some hundred
+ * bytes for each checkpoint that goes with them.
  *
  * Threads: any; calls block until it is written.
  */

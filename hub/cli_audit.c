@@ -28,24 +28,37 @@ int cli_audit_unusable(const char *what, const char *why)
 
 /* ---- what is given ---- */
 
-/* The keys to trust: those of --key, else the one that the configuration signs with. */
-static bool load_keys(const struct cli_args *args, const struct config *config,
-                      struct audit_keys *keys)
+static bool add_keys(const char *path, struct audit_keys *keys)
 {
     char error[AUDIT_ERROR_BYTES];
-    const char *path = cli_value(args, "key");
-    if (!path && config && config->record.signing_key_file) {
-        path = config->record.signing_key_file;
-        if (access(path, R_OK) != 0) {
-            fprintf(stderr, "fleethub audit: %s cannot be read, so no signature is checked: %s\n",
-                    path, strerror(errno));
-            return true;
-        }
-    }
-    if (!path || audit_keys_load(keys, path, error))
+    if (audit_keys_load(keys, path, error))
         return true;
     cli_audit_unusable(path, error);
     return false;
+}
+
+/* The keys to trust: those of --key, else those that the configuration signs with. Who verifies may
+ * well not be allowed to read these. */
+static bool load_keys(const struct cli_args *args, const struct config *config,
+                      struct audit_keys *keys)
+{
+    const char *given = cli_value(args, "key");
+    if (given)
+        return add_keys(given, keys);
+    const char *configured[] = {config ? config->record.signing_key_file : NULL,
+                                config ? config->record.previous_key_file : NULL};
+    for (size_t i = 0; i < sizeof configured / sizeof *configured; i++) {
+        if (!configured[i])
+            continue;
+        if (access(configured[i], R_OK) != 0)
+            fprintf(stderr,
+                    "fleethub audit: %s cannot be read, so its signatures are not checked: "
+                    "%s\n",
+                    configured[i], strerror(errno));
+        else if (!add_keys(configured[i], keys))
+            return false;
+    }
+    return true;
 }
 
 void cli_notes_done(struct cli_notes *notes)
