@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { READ_BYTES = 64 * 1024 };
+
 const struct cli_option cli_audit_export_options[] = {
     {"output", "FILE", "write to this file instead of standard output"},
     {"vid", "VID", "only what concerns this vehicle"},
@@ -22,21 +24,39 @@ const struct cli_option cli_audit_export_options[] = {
 
 /* ---- verify ---- */
 
+/* Lines of any length and content; one beyond AUDIT_LINE_MAX_BYTES is judged by its beginning,
+ * which is no line of an export. */
 static int read_lines(FILE *in, const char *path, struct audit_file *file)
 {
-    char *line = NULL;
-    size_t capacity = 0;
-    ssize_t size;
+    struct buf text = BUF_INIT;
+    size_t start = 0, looked = 0, got = 1;
     bool more = true;
-    while (more && (size = getline(&line, &capacity, in)) > 0) {
-        size_t length = (size_t)size;
-        if (line[length - 1] == '\n')
-            length--;
-        more = length <= AUDIT_LINE_MAX_BYTES && audit_file_line(file, line, length);
+    while (more && got > 0) {
+        const char *end = text.size_bytes > looked
+                              ? memchr(text.data + looked, '\n', text.size_bytes - looked)
+                              : NULL;
+        if (end) {
+            more = audit_file_line(file, text.data + start, (size_t)(end - text.data) - start);
+            start = looked = (size_t)(end - text.data) + 1;
+            continue;
+        }
+        if (start > 0)
+            memmove(text.data, text.data + start, text.size_bytes - start);
+        text.size_bytes -= start;
+        start = 0;
+        looked = text.size_bytes;
+        if (text.size_bytes > AUDIT_LINE_MAX_BYTES || !buf_reserve(&text, READ_BYTES))
+            break;
+        got = fread(text.data + text.size_bytes, 1, READ_BYTES, in);
+        text.size_bytes += got;
     }
     bool failed = ferror(in) != 0;
-    free(line);
-    return failed ? cli_audit_unusable(path, strerror(errno)) : AUDIT_EXIT_GOOD;
+    if (more && !failed && text.size_bytes > start)
+        audit_file_line(file, text.data + start, text.size_bytes - start);
+    const char *why = text.failed ? "no memory" : strerror(errno);
+    failed |= text.failed;
+    buf_done(&text);
+    return failed ? cli_audit_unusable(path, why) : AUDIT_EXIT_GOOD;
 }
 
 int cli_audit_verify_file(const char *path, const struct audit_keys *keys,
