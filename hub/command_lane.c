@@ -14,7 +14,7 @@ enum {
     ASK_WORKERS = 4,
     ASK_QUEUE = 256,
     WORKERS_STOP_MS = 2000,
-    PASS_ON_TRIES = 2,
+    SERVED_MAX_BYTES = 1000 * 1000, /* below the broker's max_payload of 1 MiB */
 };
 
 bool lane_may_act(const struct command_lane *lane)
@@ -134,6 +134,14 @@ static void answer_served(struct served *served, bool run)
     else
         command_answer_here(lane, &asked->ask, &answer);
     command_answer_write(&text, &answer);
+    if (text.size_bytes > SERVED_MAX_BYTES) {
+        buf_reset(&text);
+        buf_reset(&answer.body);
+        command_answer_problem(&answer, PROBLEM_UNAVAILABLE,
+                               "The answer is too large to be passed on between hubs: ask for less "
+                               "at once, or ask the hub that runs the command lane.");
+        command_answer_write(&text, &answer);
+    }
     if (!text.failed)
         bus_publish(lane->options.bus, served->reply, text.data, text.size_bytes);
     buf_done(&text);
@@ -195,6 +203,7 @@ static bool init(struct command_lane *lane)
     pthread_cond_init(&lane->chore, &monotonic);
     pthread_condattr_destroy(&monotonic);
     lane->lease_seen_ms = clock_mono_ms();
+    metrics_set(METRIC_COMMAND_LANE, 0, 0);
     /* Larger than any other hub's so far: who watches a command is told all of it anew. */
     lane->change = (uint64_t)clock_wall_ns();
     lane->cmd_feed = (struct command_feed){.lane = lane, .stream = TWIN_CMD};

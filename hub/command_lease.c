@@ -131,9 +131,9 @@ static bool look(struct command_lane *lane, bool *free)
      * watch the old lease run out once more. */
     bool old = known && now_ns - stored.received_ns > (COMMAND_LEASE_MS + MARGIN_MS) * NS_PER_MS;
     bool silent = clock_mono_ms() - lane->lease_seen_ms > COMMAND_LEASE_MS;
-    *free = subject[0] == '\0' || silent || old;
-    bool usable = !*free && strcmp(subject, lane->subject) != 0;
-    set_holder(lane, usable ? subject : "");
+    bool own = strcmp(subject, lane->subject) == 0; /* a renewal of ours that was not answered */
+    *free = subject[0] == '\0' || silent || old || own;
+    set_holder(lane, *free ? "" : subject);
     bus_stored_done(&stored);
     return true;
 }

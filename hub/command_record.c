@@ -10,7 +10,7 @@
 #include <string.h>
 
 enum {
-    TARGETS_OF_A_RECORD = 8192, /* at their longest they fit a message */
+    TARGETS_OF_A_RECORD = 4096, /* at their longest they fit a message */
     RECORDS_A_HOLD = 64,        /* of the lock */
 };
 

@@ -50,11 +50,14 @@ static void write_message(struct buf *out, const struct delivery *delivery, int6
     buf_adds(out, "}}");
 }
 
-/* False where nothing was sent: the window is full, or NATS is away. */
+/* False where nothing was sent: the window is full, or NATS is away. What has expired while others
+ * were being sent is left to its deadline. */
 static bool publish(struct pass *pass, struct delivery *delivery, uint32_t repetition)
 {
     struct command_lane *lane = pass->lane;
     struct command *command = delivery->command;
+    if (lane_now_ns(lane) >= command->spec.expires_ns)
+        return true;
     char subject[STREAMS_SUBJECT_BYTES * 2], id[RECORD_ID_TEXT_BYTES + TOKEN_MAX_BYTES + 16];
     int size = snprintf(id, sizeof id, "%s.%s", command->spec.id, delivery->vid);
     if (repetition > 0)

@@ -2,9 +2,11 @@
 keeps an account of what reached each of them, and of what each of them did."""
 
 import collections
+import datetime
 import json
 import queue
 import threading
+import time
 
 from .process import wait_until
 from .trace import envelope
@@ -13,14 +15,21 @@ Received = collections.namedtuple("Received", "vid type cmd_id data message_id")
 ENV = "test"
 
 
+def seconds(text):
+    """Of a timestamp in UTC, since 1970."""
+    whole, _, fraction = text.rstrip("Z").partition(".")
+    moment = datetime.datetime.fromisoformat(whole).replace(tzinfo=datetime.timezone.utc)
+    return moment.timestamp() + float("0." + (fraction or "0"))
+
+
 class Vehicles:
     """`answer(received)` says what a vehicle reports: a list of statuses, or of (status, fields).
     A repetition gets the last report again, as the contract demands, and makes a vehicle do
-    nothing."""
+    nothing; what has expired on its way is refused (`late`)."""
 
     def __init__(self, client, vids, answer=lambda received: ["accepted", "completed"]):
         self.client, self.vids, self.answer = client, list(vids), answer
-        self.received, self.last = [], {}
+        self.received, self.last, self.late = [], {}, set()
         self.lock = threading.Lock()
         self.subscription = client.subscribe(f"fleet.{ENV}.veh.*.cmd.>")
         client.flush()
@@ -82,7 +91,10 @@ class Vehicles:
                 for status, fields in self.last[received.cmd_id][-1:]:
                     self.ack(received.cmd_id, status, vid, received.type, **fields)
                 continue
-            reports = [(r, {}) if isinstance(r, str) else r for r in self.answer(received)]
+            if time.time() >= seconds(data["expires_at"]):
+                self.late.add(received.cmd_id)
+            answers = ["rejected"] if received.cmd_id in self.late else self.answer(received)
+            reports = [(r, {}) if isinstance(r, str) else r for r in answers]
             self.last[received.cmd_id] = reports
             for status, fields in reports:
                 self.ack(received.cmd_id, status, vid, received.type, **fields)
