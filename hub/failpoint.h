@@ -25,6 +25,7 @@
     X(RECORD_GATHERED, "record_gathered") /* the batch is complete, no transaction is open */      \
     X(RECORD_BEGUN, "record_begun")       /* the fence is passed, its row is locked */             \
     X(RECORD_DIGESTED, "record_digested") /* the digests are in, the rows are not */               \
+    X(RECORD_LOADING, "record_loading")   /* the COPY of the rows is under way */                  \
     X(RECORD_INSERTED, "record_inserted") /* the rows are in, the tree is as it was */             \
     X(RECORD_GROWN, "record_grown")       /* the tree has grown, the positions are as they were */ \
     X(RECORD_POSITIONED, "record_positioned")   /* all is in, but for the COMMIT */                \

@@ -256,7 +256,8 @@ static void claim(struct record_lane *lane)
     status_error(lane, status == PG_OK && lease == RECORD_LEASE_FOREIGN
                            ? "the database holds the record of another env or region"
                            : "");
-    pause_ms(lane, STANDBY_MS);
+    if (status == PG_OK) /* else it has waited for the lock */
+        pause_ms(lane, STANDBY_MS);
 }
 
 /* ---- the writer's work ---- */

@@ -16,6 +16,15 @@ static const struct pg_statement claim = {
            "             (a.backend_start = log_head.backend_start OR a.backend_start IS NULL))) "
            "RETURNING writer"};
 
+/* A server that waits for more rows of a COPY minds no timeout: such a session is ended by whoever
+ * stands by, once its hub has been silent for so long that it may be replaced. */
+static const struct pg_statement end_silent = {
+    .name = "record_lease_end_silent",
+    .sql = "SELECT pg_terminate_backend(a.pid) FROM log_head h JOIN pg_stat_activity a "
+           "ON a.pid = h.backend_pid AND a.backend_start = h.backend_start "
+           "WHERE h.scope = $1::text AND a.pid <> pg_backend_pid() AND a.wait_event = 'ClientRead' "
+           "AND h.heartbeat < clock_timestamp() - $2::bigint * interval '1 second'"};
+
 static const struct pg_statement look = {.name = "record_lease_look",
                                          .sql = "SELECT scope IN ('', $1::text) FROM log_head"};
 
@@ -34,6 +43,14 @@ enum pg_status record_lease_claim(struct pg *pg, const char *scope, const char *
     struct pg_result *rows = NULL;
 
     pg_params_init(&params);
+    pg_add_text(&params, scope, strlen(scope));
+    pg_add_int8(&params, RECORD_LEASE_SILENCE_S);
+    /* A session of a role that this one may not end goes on; there is no more to be done. */
+    if (pg_run(pg, &end_silent, &params, NULL, error) == PG_LOST) {
+        pg_params_done(&params);
+        return PG_LOST;
+    }
+    pg_params_reset(&params);
     pg_add_text(&params, scope, strlen(scope));
     pg_add_text(&params, holder, strlen(holder));
     pg_add_int8(&params, RECORD_LEASE_SILENCE_S);

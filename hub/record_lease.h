@@ -7,7 +7,8 @@
  * A writer shows that it lives by a heartbeat, by PostgreSQL's clock. After
  * RECORD_LEASE_SILENCE_S without one it may be replaced; at once, when its session is gone. Its
  * session ends when it falls silent within a transaction (idle_in_transaction_session_timeout),
- * so that a frozen hub holds no lock on the row for long.
+ * so that a frozen hub holds no lock on the row for long; where it fell silent among the rows of a
+ * COPY no timeout helps, and the hub that stands by ends the session (both are of one role).
  *
  * Threads: as the connection.
  */

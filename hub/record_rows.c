@@ -1,5 +1,7 @@
 #include "hub/record_batch_impl.h"
 
+#include "hub/failpoint.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -230,6 +232,7 @@ enum pg_status record_rows_load(struct pg *pg, const struct record_row *at, size
         if (status != PG_OK)
             return status;
         load_row(&load, row);
+        failpoint_reached(FAILPOINT_RECORD_LOADING);
     }
     status = pg_load_end(&load, error);
     return status == PG_OK ? pg_load_result(&load, error) : status;

@@ -89,7 +89,8 @@ class Frozen(RecordCase):
 
     def test_the_other_takes_over_and_the_thawed_one_writes_nothing(self):
         other = self.stack.add_hub().start()
-        for point in ("record_taken:300", "record_gathered", "record_inserted", "record_positioned",
+        for point in ("record_taken:300", "record_gathered", "record_loading:500",
+                      "record_inserted", "record_positioned",
                       "record_committed"):
             with self.subTest(point):
                 other.wait_ready()
