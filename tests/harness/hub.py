@@ -88,8 +88,9 @@ class Hub:
             if first:
                 self.port = free_port()
             self.launch(migrate)
-            wait_until(lambda: not self.process.alive() or self.get("/livez").status == 200, 30,
-                       "the hub answers /livez")
+            wait_until(lambda: not self.process.alive() or (
+                self.process.listens(self.port) and self.get("/livez").status == 200), 30,
+                "the hub answers /livez")
             if self.process.alive():
                 break
             if first and "in use" in self.process.log():

@@ -133,6 +133,16 @@ class Process:
     def alive(self):
         return self.child.poll() is None
 
+    def listens(self, port):
+        """Whether it listens on that port, and not somebody else who was quicker."""
+        with open("/proc/net/tcp", encoding="ascii") as table:
+            rows = [line.split() for line in table.readlines()[1:]]
+        sockets = {f"socket:[{row[9]}]" for row in rows
+                   if row[3] == "0A" and int(row[1].rpartition(":")[2], 16) == port}
+        folder = f"/proc/{self.pid}/fd"
+        return any(os.readlink(os.path.join(folder, name)) in sockets
+                   for name in os.listdir(folder))
+
     def send(self, number):
         if self.alive():
             self.asked = self.asked or number not in (signal.SIGSTOP, signal.SIGCONT)
