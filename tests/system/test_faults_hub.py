@@ -8,6 +8,7 @@ from harness import OWN_TRACES, FaultCase, find_trace
 COPTERS = os.path.join(OWN_TRACES, "copter-fleet-20.ndjson")
 QUAD = "quad-flight-2015.ndjson"
 QUAD_SPEED = "150"  # of 17 minutes
+FOUR_STARTS_SPEED = "7"  # of 109 s: four starts on a busy machine fit in
 
 
 class HubFaults(FaultCase):
@@ -17,7 +18,7 @@ class HubFaults(FaultCase):
                 self.hub.kill()
                 self.wait_share(share)
                 self.hub.start(ready=share != 0.2)  # once it is killed before it is ready
-        self.run_through(kill_often, COPTERS)
+        self.run_through(kill_often, COPTERS, FOUR_STARTS_SPEED)
 
     def test_real_flight_with_hub_killed_several_times(self):
         path = find_trace(QUAD)
