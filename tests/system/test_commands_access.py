@@ -4,9 +4,9 @@ import itertools
 import unittest
 
 from harness import wait_until
+from harness.access import OTHER, OWN, AccessCase
 from harness.commands import ENDED
 from harness.vehicles import Vehicles
-from test_access import OTHER, OWN, AccessCase
 
 PATH = "/v1/commands"
 

@@ -9,8 +9,8 @@ import unittest
 import urllib.parse
 
 from harness import StackCase, envelope, wait_until
+from harness.access import OTHER, OWN, AccessCase
 from harness.process import scaled
-from system.test_access import OTHER, OWN, AccessCase
 
 EVENTS = 40
 MANY = 12000
