@@ -224,11 +224,13 @@ static bool refuse_member(const struct command_type *type, struct doc_ref member
     struct buf text = BUF_INIT;
     name.at = doc_name(member, &name.size);
     path_write_name(&text, name.at, name.size < QUOTED_MAX_BYTES ? name.size : 0);
-    snprintf(quoted, sizeof quoted, "%s", buf_cstr(&text));
+    /* Quoted, a name may be several times as long; cut, it might end within a character. */
+    bool fits = name.size < QUOTED_MAX_BYTES && !text.failed && text.size_bytes < sizeof quoted;
+    snprintf(quoted, sizeof quoted, "%s", fits ? buf_cstr(&text) : "of that name");
     buf_done(&text);
     list_members(type, listed, sizeof listed);
     snprintf(found.detail, sizeof found.detail, "`%s` has no parameter %s: it takes %s", type->name,
-             name.size < QUOTED_MAX_BYTES ? quoted : "of that name", *listed ? listed : "none");
+             quoted, *listed ? listed : "none");
     for (size_t i = 0; type->members[i].name; i++)
         names[i] = type->members[i].name;
     const char *near = hint_nearest(name, names);
