@@ -36,6 +36,15 @@ void help_wait_connected(struct bus *bus, bool connected)
     }
 }
 
+void help_wait_connects(const struct bus *bus, uint64_t connects)
+{
+    int64_t until_ms = help_now_ms() + HELP_WAIT_MS;
+    while (bus_connects(bus) < connects) {
+        assert_true(help_now_ms() < until_ms);
+        help_nap();
+    }
+}
+
 struct bus *help_open(const struct bus_server *server, bool wait)
 {
     struct bus *bus = NULL;

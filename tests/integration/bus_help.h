@@ -16,6 +16,8 @@ void help_nap(void); /* ten milliseconds, between two looks at a condition */
 /* Opens a bus; waits until it is connected where `wait`. */
 struct bus *help_open(const struct bus_server *server, bool wait);
 void help_wait_connected(struct bus *bus, bool connected);
+/* Until it has been connected so many times. */
+void help_wait_connects(const struct bus *bus, uint64_t connects);
 /* A stream of one subject with file storage. */
 void help_stream(struct bus *bus, const char *name, const char *subject);
 /* Stores messages `from`..`from + count - 1`; each holds its number, and goes to `subject`, which

@@ -1,5 +1,6 @@
 """Live queries: what a client is told, in what order, and after a break."""
 
+import json
 import os
 import random
 import threading
@@ -255,26 +256,6 @@ class Resuming(LiveCase):
         self.assertEqual(client.resets, ["epoch"])
         client.wait_same()
 
-    def test_a_hub_started_anew_goes_on_from_ids_of_before(self):
-        """Of what lies before its own start it knows the times, to a second."""
-        self.fleet(20)
-        began = time.monotonic()
-        wait_until(lambda: time.monotonic() - began > 1.5, 5, "the fleet is older than that")
-        self.fleet(1)
-        client = self.live(filter='state.mode.mode = "AUTO"').open().wait_ready()
-        client.close()
-        self.state("V-1", mode="RTL")
-        wait_until(lambda: self.other.json("/v1/vehicles/V-1/state/mode")["mode"] == "RTL", 5,
-                   "the other hub knows, and writes it down when it stops")
-        self.other.stop()
-        self.other.start()
-        self.state("V-2", mode="RTL")
-        before = len(client.events)
-        client.open(self.other).wait_ready(times=2)
-        client.wait_same(self.other)
-        self.assertEqual(client.resets, [])
-        self.assertLess(len(client.events) - before, 10)
-
     def test_a_hub_that_is_behind_is_waited_for(self):
         """The hub is frozen while the other one goes on, and asked while it catches up."""
         self.fleet(3)
@@ -293,6 +274,40 @@ class Resuming(LiveCase):
         self.assertTrue(client.resets == [] or client.resets == ["behind"])
         self.assertEqual(set(told) - {"LAST"}, set())  # never told what is older than it had
         client.wait_same(self.other)
+
+
+class Anew(LiveCase):
+    settings = dict(LiveCase.settings, twins={"checkpoint_s": 1})
+
+    def setUp(self):
+        super().setUp()
+        self.other = self.stack.add_hub().start()
+
+    def marked(self):
+        mark = self.nats.kv_get("TWIN_LAST", "mark")
+        return json.loads(mark)["streams"]["TWIN_STATE"]["seq"] if mark else 0
+
+    def test_a_hub_started_anew_goes_on_from_ids_of_before(self):
+        """Of what lies before its own start it knows the times, to a second."""
+        self.fleet(20)
+        began = time.monotonic()
+        wait_until(lambda: time.monotonic() - began > 1.5, 5, "the fleet is older than that")
+        self.state("V-0", mode="AUTO", round=2)
+        wait_until(lambda: self.hub.json("/v1/vehicles/V-0/state/mode").get("round") == 2, 10,
+                   "what the client's id will name is younger than the fleet")
+        client = self.live(filter='state.mode.mode = "AUTO"').open().wait_ready()
+        client.close()
+        self.state("V-1", mode="RTL")
+        seq = self.nats.stream_info("TWIN_STATE")["state"]["last_seq"]
+        wait_until(lambda: self.marked() >= seq, 20, "it is written down")
+        self.other.stop()
+        self.other.start()
+        self.state("V-2", mode="RTL")
+        before = len(client.events)
+        client.open(self.other).wait_ready(times=2)
+        client.wait_same(self.other)
+        self.assertEqual(client.resets, [])
+        self.assertLess(len(client.events) - before, 10)
 
 
 class Model(LiveCase):
