@@ -5,6 +5,7 @@
 #include "twin/command_life.h"
 #include "twin/envelope.h"
 #include "twin/timestamp.h"
+#include "twin/twin.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -51,8 +52,6 @@ static const char *const stream_names[STREAM_LABELS] = {"TWIN_STATE",  "TWIN_EVE
 static const char *const outcome_names[OUTCOME_LABELS] = {"applied", "stale", "duplicate",
                                                           "rejected"};
 static const char *const result_names[RESULT_LABELS] = {"ok", "failed"};
-static const char *const presence_names[PRESENCE_LABELS] = {"online", "stale", "offline",
-                                                            "unknown"};
 static const char *const kind_names[KIND_LABELS] = {
     "event", "ack", "command", "shadow", "presence", "access", "rejected", "track", "system"};
 static const char *const peer_names[PEER_LABELS] = {"nats", "postgres"};
@@ -106,7 +105,7 @@ static size_t label_count(enum label label)
     case LABEL_REASON:
         return REFUSAL_COUNT;
     case LABEL_PRESENCE:
-        return PRESENCE_LABELS;
+        return PRESENCE_COUNT;
     case LABEL_KIND:
         return KIND_LABELS;
     case LABEL_PEER:
@@ -146,7 +145,7 @@ static const char *label_value(enum label label, size_t index)
     case LABEL_REASON:
         return reason_names[index];
     case LABEL_PRESENCE:
-        return presence_names[index];
+        return presence_name((enum presence_status)index);
     case LABEL_KIND:
         return kind_names[index];
     case LABEL_PEER:
@@ -176,7 +175,7 @@ static const char *label_value(enum label label, size_t index)
 /* One room for all lists of up to two labels but for requests, which have their own. */
 enum { CELLS_SMALL = STREAM_LABELS * OUTCOME_LABELS };
 #define FITS(list) ((int)(list) <= (int)CELLS_SMALL)
-_Static_assert(FITS(KIND_LABELS) && FITS(REFUSAL_COUNT) && FITS(PRESENCE_LABELS) &&
+_Static_assert(FITS(KIND_LABELS) && FITS(REFUSAL_COUNT) && FITS(PRESENCE_COUNT) &&
                    FITS(PEER_LABELS) && FITS(LIVE_LABELS) && FITS(DELIVERY_STATES),
                "a list of labels outgrew its cells");
 

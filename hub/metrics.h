@@ -24,10 +24,10 @@
 #define LABEL_TABLE(X)                                                                             \
     X(NONE, "")                                                                                    \
     X(STREAM, "stream")                                                                            \
-    X(OUTCOME, "outcome") /* enum outcome_label */                                                 \
-    X(RESULT, "outcome")  /* enum result_label */                                                  \
-    X(REASON, "reason")   /* enum refusal */                                                       \
-    X(PRESENCE, "presence")                                                                        \
+    X(OUTCOME, "outcome")   /* enum outcome_label */                                               \
+    X(RESULT, "outcome")    /* enum result_label */                                                \
+    X(REASON, "reason")     /* enum refusal */                                                     \
+    X(PRESENCE, "presence") /* enum presence_status */                                             \
     X(KIND, "kind")                                                                                \
     X(PEER, "peer")                                                                                \
     X(DENIED, "reason")    /* enum denied_label */                                                 \
@@ -138,13 +138,6 @@ enum outcome_label {
     OUTCOME_LABELS
 };
 enum result_label { RESULT_OK, RESULT_FAILED, RESULT_LABELS };
-enum presence_label {
-    PRESENCE_LABEL_ONLINE,
-    PRESENCE_LABEL_STALE,
-    PRESENCE_LABEL_OFFLINE,
-    PRESENCE_LABEL_UNKNOWN,
-    PRESENCE_LABELS
-};
 /* Kinds of records, in the order of contract §5. */
 enum kind_label {
     KIND_LABEL_EVENT,

@@ -8,6 +8,7 @@
 #include "hub/http.h"
 #include "hub/metrics.h"
 #include "twin/envelope.h"
+#include "twin/twin.h"
 
 #include <ctype.h>
 #include <pthread.h>
@@ -83,11 +84,24 @@ static void gauge_is_there_when_it_was_set(void **state)
 {
     (void)state;
     assert_false(renders("\nfleethub_vehicles{"));
-    metrics_set(METRIC_VEHICLES, PRESENCE_LABEL_OFFLINE, 12);
+    metrics_set(METRIC_VEHICLES, PRESENCE_OFFLINE, 12);
     assert_int_equal(rendered("fleethub_vehicles{presence=\"offline\"}"), 12);
     assert_false(renders("presence=\"online\""));
-    metrics_set(METRIC_VEHICLES, PRESENCE_LABEL_OFFLINE, 0);
+    metrics_set(METRIC_VEHICLES, PRESENCE_OFFLINE, 0);
     assert_int_equal(rendered("fleethub_vehicles{presence=\"offline\"}"), 0);
+}
+
+/* The label's list is the twin's own, in its order. */
+static void vehicles_are_counted_under_the_name_of_their_presence(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < PRESENCE_COUNT; i++) {
+        char series[64];
+        metrics_set(METRIC_VEHICLES, i, (double)(100 + i));
+        snprintf(series, sizeof series, "fleethub_vehicles{presence=\"%s\"}",
+                 presence_name((enum presence_status)i));
+        assert_int_equal(rendered(series), 100 + i);
+    }
 }
 
 static void gauge_moves_from_where_it_is(void **state)
@@ -333,6 +347,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counter_is_there_from_the_start_and_counts),
         cmocka_unit_test(gauge_is_there_when_it_was_set),
+        cmocka_unit_test(vehicles_are_counted_under_the_name_of_their_presence),
         cmocka_unit_test(gauge_moves_from_where_it_is),
         cmocka_unit_test(histogram_counts_each_value_in_every_bucket_that_holds_it),
         cmocka_unit_test(large_numbers_keep_their_digits),
