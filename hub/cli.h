@@ -1,7 +1,7 @@
 /*
- * cli: the command line. All subcommands stand in one table in cli.c: name, arguments, help,
- * function. Flags are `--config FILE`, `--migrate`, and every key of the configuration as
- * `--a.b.c=value` or `--a.b.c value`; those that talk to a hub over HTTP have options of their own.
+ * cli: the command line. All subcommands stand in one table (hub/cli_table.h): name, arguments,
+ * help, function, options. Flags are a subcommand's own options, `--config FILE`, and every key of
+ * the configuration as `--a.b.c=value` or `--a.b.c value`.
  *
  * Exit codes: 0 good, 1 failed, 2 the command line makes no sense.
  * Threads: the main thread, before any other.
@@ -30,7 +30,6 @@ struct cli_args {
     const char *file;  /* --config, or the argument of `config check|show`; NULL: none */
     const char *topic; /* the words behind `help` */
     const char *subtopic;
-    bool migrate;
     bool help;
     const struct cli_option *options;    /* the subcommand's; NULL: none */
     const char *values[CLI_OPTIONS_MAX]; /* one for each of them: NULL where it was not given */
@@ -39,7 +38,16 @@ struct cli_args {
     size_t flag_count;
 };
 
+struct cli_command; /* hub/cli_table.h */
+
 int cli_main(int argc, char **argv);
+
+/* What `man` prints (cli_man.c), and what `help` says of all and of one (cli_help.c). */
+void cli_manual(struct buf *out);
+void cli_overview(struct buf *out);
+void cli_explain(struct buf *out, const struct cli_command *command);
+/* Says on standard error what may have been meant; CLI_USAGE. */
+int cli_unknown_command(const char *first, const char *second);
 
 /* The subcommands: enum cli_exit. */
 int cli_run(const struct cli_args *args);            /* cli_run.c */
@@ -49,9 +57,15 @@ int cli_config_show(const struct cli_args *args);    /* cli_config.c */
 int cli_config_example(const struct cli_args *args); /* cli_config.c */
 int cli_config_schema(const struct cli_args *args);  /* cli_config.c */
 
+int cli_version(const struct cli_args *args);    /* cli.c */
+int cli_help(const struct cli_args *args);       /* cli_help.c */
+int cli_man(const struct cli_args *args);        /* cli_man.c */
+int cli_completion(const struct cli_args *args); /* cli_completion.c */
+
 int cli_hold(const struct cli_args *args);      /* cli_hold.c */
 int cli_retention(const struct cli_args *args); /* cli_hold.c */
-extern const struct cli_option cli_hold_options[];
+extern const struct cli_option cli_run_options[], cli_version_options[], cli_hold_options[],
+    cli_retention_options[];
 
 int cli_send(const struct cli_args *args);         /* cli_send.c */
 int cli_vehicles(const struct cli_args *args);     /* cli_list.c */

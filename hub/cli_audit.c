@@ -1,5 +1,6 @@
 /* `audit verify` and `audit key`. */
 #include "hub/cli_audit.h"
+#include "hub/audit_runner.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +15,7 @@ enum { NOTES_MAX = 1024, CHECKPOINT_FILE_MAX_BYTES = 4 * 1024 * 1024 };
 const struct cli_option cli_audit_verify_options[] = {
     {"key", "FILE", "public keys to trust: verifier keys or PEM, any number"},
     {"checkpoint", "FILE", "checkpoints as they were published, kept elsewhere"},
+    {"json", NULL, "the verdict as a JSON object"},
     {NULL, NULL, NULL}};
 const struct cli_option cli_audit_key_options[] = {
     {"output", "FILE", "write the new private key there, readable by its owner alone"},
@@ -137,6 +139,22 @@ static void write_missing(struct buf *out, const struct cli_verdict *verdict)
                  missing);
 }
 
+/* As GET /v1/audit/verify answers, and what only this command knows. */
+static void write_json(struct buf *out, const struct cli_verdict *verdict)
+{
+    const struct audit_report *report = verdict->report;
+    audit_report_write(out, report);
+    if (out->size_bytes > 0)
+        out->size_bytes--; /* the object goes on */
+    buf_adds(out, ",\"origin\":");
+    buf_json_cstr(out, report->origin);
+    buf_addf(out,
+             ",\"records_there\":%lld,\"records_covered\":%lld,\"checkpoints\":%lld,"
+             "\"checkpoints_trusted\":%lld,\"checkpoints_from_elsewhere\":%zu}\n",
+             (long long)report->rows, (long long)report->covered_to, (long long)report->checkpoints,
+             (long long)report->trusted, verdict->given);
+}
+
 int cli_audit_tell(const struct cli_verdict *verdict)
 {
     const struct audit_report *report = verdict->report;
@@ -144,8 +162,11 @@ int cli_audit_tell(const struct cli_verdict *verdict)
     int exit_code = AUDIT_EXIT_GOOD;
     if (report->verdict == AUDIT_UNUSABLE)
         return cli_audit_unusable("", report->error);
-    if (report->verdict == AUDIT_BAD) {
+    if (report->verdict == AUDIT_BAD)
         exit_code = AUDIT_EXIT_BAD;
+    if (verdict->json) {
+        write_json(&out, verdict);
+    } else if (report->verdict == AUDIT_BAD) {
         buf_addf(&out, "bad: record %lld", (long long)report->bad.seq);
         if (report->bad.has_id) {
             buf_adds(&out, " (id ");
@@ -184,7 +205,10 @@ static int verify_database(const struct cli_args *args, const struct cli_notes *
                                         .outside = notes->notes,
                                         .outside_count = notes->count};
         audit_db_verify(&request, &report);
-        struct cli_verdict verdict = {.report = &report, .keys = &keys, .given = notes->count};
+        struct cli_verdict verdict = {.report = &report,
+                                      .keys = &keys,
+                                      .given = notes->count,
+                                      .json = cli_value(args, "json") != NULL};
         exit_code = cli_audit_tell(&verdict);
     }
     config_done(&config);
@@ -197,7 +221,7 @@ static int verify_file(const struct cli_args *args, const struct cli_notes *note
     struct audit_keys keys = {.count = 0};
     if (!load_keys(args, NULL, &keys))
         return AUDIT_EXIT_UNUSABLE;
-    return cli_audit_verify_file(args->word, &keys, notes);
+    return cli_audit_verify_file(args->word, &keys, notes, cli_value(args, "json") != NULL);
 }
 
 int cli_audit_verify(const struct cli_args *args)

@@ -27,12 +27,13 @@ struct cli_verdict {
     const struct audit_keys *keys; /* that were given */
     size_t given;                  /* checkpoints from elsewhere */
     bool file, own_keys;           /* an export, checked with the keys that it holds itself */
+    bool json;
 };
 /* Prints it; the exit code. */
 int cli_audit_tell(const struct cli_verdict *verdict);
 
 /* `audit verify FILE`; the keys are those of --key. */
 int cli_audit_verify_file(const char *path, const struct audit_keys *keys,
-                          const struct cli_notes *notes);
+                          const struct cli_notes *notes, bool json);
 
 #endif

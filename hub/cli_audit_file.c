@@ -60,7 +60,7 @@ static int read_lines(FILE *in, const char *path, struct audit_file *file)
 }
 
 int cli_audit_verify_file(const char *path, const struct audit_keys *keys,
-                          const struct cli_notes *notes)
+                          const struct cli_notes *notes, bool json)
 {
     struct audit_request request = {
         .keys = keys, .outside = notes->notes, .outside_count = notes->count};
@@ -72,7 +72,7 @@ int cli_audit_verify_file(const char *path, const struct audit_keys *keys,
     struct audit_file *file = audit_file_new(&request, &report);
     int exit_code = file ? read_lines(in, path, file) : cli_audit_unusable("", "no memory");
     struct cli_verdict verdict = {
-        .report = &report, .keys = keys, .given = notes->count, .file = true};
+        .report = &report, .keys = keys, .given = notes->count, .file = true, .json = json};
     if (file) {
         verdict.own_keys = audit_file_own_keys(file);
         audit_file_end(file);

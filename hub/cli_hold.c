@@ -21,6 +21,7 @@ const struct cli_option cli_hold_options[] = {
     {"id", "ID", "the hold, as `list` shows it (remove)"},
     {"reason", "TEXT", "why; it goes on record (add, remove)"},
     {"removed", NULL, "those too that were removed (list)"},
+    {"json", NULL, "one JSON object a line (list)"},
     {NULL, NULL, NULL},
 };
 
@@ -125,7 +126,8 @@ static int act(const struct cli_args *args, enum verb verb, const struct hold *h
     } else if (verb == VERB_REMOVE) {
         status = hold_remove(pg, cli_value(args, "id"), hold, &found, &error);
     } else {
-        status = hold_list(pg, cli_value(args, "removed") != NULL, &text, &error);
+        status = hold_list(pg, cli_value(args, "removed") != NULL, cli_value(args, "json") != NULL,
+                           &text, &error);
     }
     int exit_code = CLI_OK;
     if (status != PG_OK)
@@ -163,6 +165,11 @@ int cli_hold(const struct cli_args *args)
 
 /* ---- audit retention ---- */
 
+const struct cli_option cli_retention_options[] = {
+    {"json", NULL, "one JSON object a line"},
+    {NULL, NULL, NULL},
+};
+
 int cli_retention(const struct cli_args *args)
 {
     struct config config;
@@ -176,7 +183,7 @@ int cli_retention(const struct cli_args *args)
         struct retention retention = {.pg = pg,
                                       .keep_s = retention_keep_s(config.record.retention_days),
                                       .now_ns = clock_wall_ns()};
-        if (retention_plan(&retention, &text, &error) == PG_OK)
+        if (retention_plan(&retention, cli_value(args, "json") != NULL, &text, &error) == PG_OK)
             exit_code = cli_print(&text);
         else
             fail("retention", error.text);

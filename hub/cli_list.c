@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { PAGE_MAX = 1000, HTTP_OK = 200, LIMIT_MAX = 100000000 };
 
@@ -12,6 +13,7 @@ enum { PAGE_MAX = 1000, HTTP_OK = 200, LIMIT_MAX = 100000000 };
 
 struct column {
     const char *title, *path; /* names with dots between them */
+    bool status;              /* says how something is */
 };
 
 struct list {
@@ -34,22 +36,22 @@ const struct cli_option cli_vehicles_options[] = {
 static const char *const vehicles_parameters[][2] = {
     {"filter", "filter"}, {"order-by", "order_by"}, {"fields", "fields"}, {NULL, NULL}};
 static const struct column vehicles_columns[] = {
-    {"VID", "vid"},
-    {"PRESENCE", "presence.status"},
-    {"LAST SEEN", "presence.last_seen"},
-    {"MODE", "state.mode.mode"},
-    {"ARMED", "state.mode.armed"},
-    {"BATTERY", "state.battery.remaining"},
-    {"LAT", "state.position.lat"},
-    {"LON", "state.position.lon"},
-    {"REL ALT", "state.position.rel_alt"},
+    {"VID", "vid", false},
+    {"PRESENCE", "presence.status", true},
+    {"LAST SEEN", "presence.last_seen", false},
+    {"MODE", "state.mode.mode", false},
+    {"ARMED", "state.mode.armed", false},
+    {"BATTERY", "state.battery.remaining", false},
+    {"LAT", "state.position.lat", false},
+    {"LON", "state.position.lon", false},
+    {"REL ALT", "state.position.rel_alt", false},
 };
 
 const struct cli_option cli_events_options[] = {
     {"filter", "FILTER", "those that match, such as 'severity = \"critical\"'"},
     {"vid", "VID", "of this vehicle"},
-    {"kind", "KIND", "event, ack, command, shadow, presence, access, rejected, track or system"},
-    {"type", "TYPE", "of this type, such as battery.low"},
+    {"kind", "event|ack|command|shadow|presence|access|rejected|track|system", "of this kind"},
+    {"type", "RECORD-TYPE", "of this type, such as battery.low"},
     {"start-time", "TIME", "received from then on, as 2026-01-15T10:30:00Z"},
     {"end-time", "TIME", "received before"},
     {"order-by", "seq [desc]", "oldest or newest first (default: newest)"},
@@ -67,8 +69,9 @@ static const char *const events_parameters[][2] = {{"filter", "filter"},
                                                    {"order-by", "order_by"},
                                                    {NULL, NULL}};
 static const struct column events_columns[] = {
-    {"SEQ", "seq"},   {"RECEIVED", "received"}, {"KIND", "kind"},   {"VID", "vid"},
-    {"TYPE", "type"}, {"SEVERITY", "severity"}, {"ACTOR", "actor"}, {"DATA", "data"},
+    {"SEQ", "seq", false},     {"RECEIVED", "received", false}, {"KIND", "kind", false},
+    {"VID", "vid", false},     {"TYPE", "type", false},         {"SEVERITY", "severity", true},
+    {"ACTOR", "actor", false}, {"DATA", "data", false},
 };
 
 #define COLUMNS(table) table, sizeof table / sizeof *table
@@ -129,12 +132,12 @@ static bool choose_columns(struct listing *listing)
     listing->fields = strdup(fields);
     if (!listing->fields)
         return false;
-    listing->columns[listing->column_count++] = (struct column){"vid", "vid"};
+    listing->columns[listing->column_count++] = (struct column){"vid", "vid", false};
     char *rest = listing->fields;
     for (char *path; (path = strsep(&rest, ",")) != NULL;) {
         path += strspn(path, " ");
         if (strcmp(path, "vid") != 0 && listing->column_count < TABLE_COLUMNS_MAX)
-            listing->columns[listing->column_count++] = (struct column){path, path};
+            listing->columns[listing->column_count++] = (struct column){path, path, false};
     }
     return true;
 }
@@ -168,7 +171,8 @@ static void show_item(struct listing *listing, struct doc_ref item)
         return;
     }
     for (size_t i = 0; i < listing->column_count; i++)
-        table_value(&listing->table, value_at(item, listing->columns[i].path));
+        (listing->columns[i].status ? table_status_value : table_value)(
+            &listing->table, value_at(item, listing->columns[i].path));
 }
 
 static int show_page(struct listing *listing, const struct client_answer *answer)
@@ -241,8 +245,9 @@ static int run_list(const struct list *list, const struct cli_args *args)
         goto out;
     }
     table_init(&listing.table, listing.column_count);
+    listing.table.coloured = term_has_colours(STDOUT_FILENO);
     for (size_t i = 0; !cli_value(args, "json") && i < listing.column_count; i++)
-        table_cell(&listing.table, listing.columns[i].title, strlen(listing.columns[i].title));
+        table_title(&listing.table, listing.columns[i].title);
     listing.client = cli_client(list->subcommand, args);
     client_catch_signals();
     if (listing.client)

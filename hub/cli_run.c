@@ -11,6 +11,11 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+const struct cli_option cli_run_options[] = {
+    {"migrate", NULL, "apply the database's migrations first"},
+    {NULL, NULL, NULL},
+};
+
 /* A descriptor that becomes readable with one of two signals; -1 with errno. Blocked here, before
  * any thread is there, they reach no other. */
 static int open_signals(int one, int other)
@@ -46,7 +51,7 @@ int cli_run(const struct cli_args *args)
     }
     struct hub_run_options options = {
         .config = &config,
-        .migrate = args->migrate,
+        .migrate = cli_value(args, "migrate") != NULL,
         .stop_fd = stop_fd,
         .control_fd = control_fd,
         .request = &request,

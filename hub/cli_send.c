@@ -1,6 +1,7 @@
 /* `send`: gives a command to vehicles, and watches it to its end. */
 #include "hub/cli_client.h"
 #include "hub/send.h"
+#include "hub/term.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -254,7 +255,7 @@ static void write_page(const struct sending *sending, struct doc_ref page, struc
         if (json)
             doc_write(out, v);
         else
-            send_write_vehicle(out, v);
+            send_write_vehicle(out, v, term_has_colours(STDOUT_FILENO));
     }
     buf_reset(token);
     size_t size = 0;
@@ -303,7 +304,14 @@ static int show_end(struct sending *sending)
     if (json) {
         buf_adds(&out, "]}\n");
     } else {
-        buf_addf(&out, "%s %s: ", sending->status.id, sending->status.status);
+        const char *status = sending->status.status;
+        enum term_colour colour =
+            term_has_colours(STDOUT_FILENO) ? term_colour_of(status, strlen(status)) : TERM_PLAIN;
+        buf_addf(&out, "%s ", sending->status.id);
+        term_begin(&out, colour);
+        buf_adds(&out, status);
+        term_end(&out, colour);
+        buf_adds(&out, ": ");
         send_write_counts(&out, &sending->status);
         buf_addc(&out, '\n');
     }

@@ -6,12 +6,14 @@
 #include "hub/clock.h"
 #include "hub/log.h"
 #include "hub/streams.h"
+#include "hub/term.h"
 
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     CONNECT_MS = 5000,
@@ -26,7 +28,7 @@ enum {
 static const struct access_by by = {.actor = ACTOR};
 
 const struct cli_option cli_token_create_options[] = {
-    {"role", "ROLE", "viewer, auditor, operator or admin"},
+    {"role", "viewer|auditor|operator|admin", "what it may do"},
     {"name", "NAME", "whose it is, for people"},
     {"vehicles", "P,…", "only these: ids, or beginnings of ids and a `*` (CUST-*)"},
     {"allow", "P,…", "only these parts: state.*, evt.>, cmd.rtl, desired.>"},
@@ -280,8 +282,13 @@ int cli_token_list(const struct cli_args *args)
     if (!open_all(args, &config, &bus))
         return CLI_FAILED;
     if (read_all(bus, &set)) {
-        if (!json)
-            buf_addf(&out, "%-18s %-9s %-26s %s\n", "ID", "ROLE", "EXPIRES", "NAME");
+        enum term_colour bold = term_has_colours(STDOUT_FILENO) ? TERM_BOLD : TERM_PLAIN;
+        if (!json) {
+            term_begin(&out, bold);
+            buf_addf(&out, "%-18s %-9s %-26s %s", "ID", "ROLE", "EXPIRES", "NAME");
+            term_end(&out, bold);
+            buf_addc(&out, '\n');
+        }
         for (size_t i = 0; i < set.count; i++) {
             if (json)
                 access_entry_show(&out, set.entries[i], NULL);
@@ -297,7 +304,7 @@ int cli_token_list(const struct cli_args *args)
     return exit_code;
 }
 
-static int revoke(struct bus *bus, const char *id)
+static int take_away(struct bus *bus, const char *id)
 {
     struct access_set set = {NULL, 0, 0};
     struct access_entry entry = {.kind = ACCESS_TOKEN};
@@ -329,7 +336,7 @@ int cli_token_revoke(const struct cli_args *args)
     }
     if (!open_all(args, &config, &bus))
         return CLI_FAILED;
-    int exit_code = revoke(bus, args->word);
+    int exit_code = take_away(bus, args->word);
     close_all(&config, bus);
     return exit_code;
 }

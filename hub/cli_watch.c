@@ -1,9 +1,11 @@
 /* `watch`: a live query, a line for each change. */
 #include "hub/cli_client.h"
 #include "hub/sse.h"
+#include "hub/term.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { AGAIN_MS = 1000, HTTP_OK = 200, HTTP_UNAVAILABLE = 503, HTTP_TOO_MANY = 429 };
 
@@ -20,9 +22,21 @@ struct watching {
     const struct cli_args *args;
     struct sse_reader reader;
     struct buf line;
+    bool coloured;
     bool told; /* something has come since the connection was opened */
     bool failed;
 };
+
+static void tell_person(struct watching *watching, const struct sse_event *event)
+{
+    struct buf *line = &watching->line;
+    enum term_colour colour =
+        watching->coloured ? term_colour_of(event->name, strlen(event->name)) : TERM_PLAIN;
+    term_begin(line, colour);
+    buf_addf(line, "%-6s", event->name);
+    term_end(line, colour);
+    buf_addf(line, " %s\n", event->data);
+}
 
 /* An event as a line. False where it cannot be written. */
 static bool tell(void *closure, const struct sse_event *event)
@@ -34,7 +48,7 @@ static bool tell(void *closure, const struct sse_event *event)
     if (cli_value(watching->args, "json"))
         buf_addf(line, "{\"event\":\"%s\",\"data\":%s}\n", event->name, event->data);
     else
-        buf_addf(line, "%-6s %s\n", event->name, event->data);
+        tell_person(watching, event);
     watching->failed = cli_print(line) != CLI_OK;
     return !watching->failed;
 }
@@ -71,7 +85,7 @@ static bool passes(enum client_outcome outcome, const struct client_answer *answ
 
 int cli_watch(const struct cli_args *args)
 {
-    struct watching watching = {.args = args};
+    struct watching watching = {.args = args, .coloured = term_has_colours(STDOUT_FILENO)};
     struct client *client = cli_client("watch", args);
     struct buf target = BUF_INIT, why = BUF_INIT;
     int exit_code = CLI_FAILED;

@@ -155,7 +155,28 @@ static void write_time(struct buf *out, int64_t ns)
     buf_adds(out, text);
 }
 
-enum pg_status hold_list(struct pg *pg, bool all, struct buf *out, struct pg_error *error)
+static void list_json(const struct pg_result *rows, int row, struct buf *out)
+{
+    static const struct {
+        const char *name;
+        bool time;
+    } members[] = {
+        {"id", false},         {"vid", false},           {"from", true},    {"until", true},
+        {"actor", false},      {"created", true},        {"reason", false}, {"removed", true},
+        {"removed_by", false}, {"removed_reason", false}};
+    buf_addc(out, '{');
+    for (int i = 0; i < (int)(sizeof members / sizeof *members); i++) {
+        buf_json_name(out, members[i].name);
+        if (members[i].time)
+            buf_json_timestamp(out, time_at(rows, row, i));
+        else
+            buf_json_cstr(out, text_at(rows, row, i));
+    }
+    buf_adds(out, "}\n");
+}
+
+enum pg_status hold_list(struct pg *pg, bool all, bool json, struct buf *out,
+                         struct pg_error *error)
 {
     static const struct pg_statement select = {
         .sql = "SELECT id::text, vid, start_time, end_time, actor, created, reason, removed, "
@@ -168,6 +189,10 @@ enum pg_status hold_list(struct pg *pg, bool all, struct buf *out, struct pg_err
     enum pg_status status = pg_run(pg, &select, &params, &rows, error);
     for (int row = 0; status == PG_OK && row < pg_rows(rows); row++) {
         const char *vid = text_at(rows, row, 1);
+        if (json) {
+            list_json(rows, row, out);
+            continue;
+        }
         buf_addf(out, "%s  vehicle %s  from ", text_at(rows, row, 0), vid ? vid : "*");
         write_time(out, time_at(rows, row, 2));
         buf_adds(out, " until ");

@@ -28,7 +28,8 @@ enum pg_status hold_add(struct pg *pg, const struct hold *hold, char id[HOLD_ID_
 /* Of `hold` reason, actor and host. *found false: there is no such hold in force. */
 enum pg_status hold_remove(struct pg *pg, const char *id, const struct hold *hold, bool *found,
                            struct pg_error *error);
-/* A line each, oldest first; `all`: also those that were removed. */
-enum pg_status hold_list(struct pg *pg, bool all, struct buf *out, struct pg_error *error);
+/* A line each, oldest first, for people or as JSON; `all`: also those that were removed. */
+enum pg_status hold_list(struct pg *pg, bool all, bool json, struct buf *out,
+                         struct pg_error *error);
 
 #endif

@@ -376,7 +376,7 @@ enum pg_status retention_run(const struct retention *retention, int64_t writer,
     return status;
 }
 
-enum pg_status retention_plan(const struct retention *retention, struct buf *out,
+enum pg_status retention_plan(const struct retention *retention, bool json, struct buf *out,
                               struct pg_error *error)
 {
     struct part parts[PARTITIONS_MAX];
@@ -392,13 +392,21 @@ enum pg_status retention_plan(const struct retention *retention, struct buf *out
             break;
         char upper[TIMESTAMP_TEXT_BYTES];
         timestamp_format(part->upper_us * 1000, upper);
+        if (json) {
+            buf_addf(out,
+                     "{\"archived_before\":\"%s\",\"dropped\":%lld,\"first_seq\":%lld,"
+                     "\"last_seq\":%lld,\"held\":%lld}\n",
+                     upper, (long long)part->dropped, (long long)part->first_seq,
+                     (long long)part->last_seq, (long long)part->kept);
+            continue;
+        }
         buf_addf(out, "archived before %s: %lld records go", upper, (long long)part->dropped);
         if (part->dropped > 0)
             buf_addf(out, " (seq %lld to %lld)", (long long)part->first_seq,
                      (long long)part->last_seq);
         buf_addf(out, ", %lld stay under a hold\n", (long long)part->kept);
     }
-    if (status == PG_OK && count == 0)
+    if (status == PG_OK && count == 0 && !json)
         buf_addf(out, "nothing is past %lld days that a hold does not keep\n",
                  (long long)(retention->keep_s / DAY_S));
     return status;

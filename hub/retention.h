@@ -43,8 +43,9 @@ struct retention_outcome {
 enum pg_status retention_run(const struct retention *retention, int64_t writer,
                              struct retention_outcome *outcome, struct pg_error *error);
 
-/* What retention_run would do now, as text for people, a line for each partition. */
-enum pg_status retention_plan(const struct retention *retention, struct buf *out,
+/* What retention_run would do now, a line for each partition, for people or as
+ * JSON. */
+enum pg_status retention_plan(const struct retention *retention, bool json, struct buf *out,
                               struct pg_error *error);
 
 #endif

@@ -34,7 +34,7 @@ void send_write_bar(struct buf *out, const struct send_status *status, unsigned 
 /* "120 accepted, 40 completed, 3 pending": the states that there are. */
 void send_write_counts(struct buf *out, const struct send_status *status);
 /* One line of the table: what became of one vehicle. */
-void send_write_vehicle(struct buf *out, struct doc_ref vehicle);
+void send_write_vehicle(struct buf *out, struct doc_ref vehicle, bool coloured);
 /* What a dry run says: how many, a sample, and who is blocked. True where anybody is left. */
 bool send_write_dry_run(struct buf *out, struct doc_ref answer);
 

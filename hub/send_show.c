@@ -1,5 +1,6 @@
 /* send: what a hub says of a command, and how it is shown. */
 #include "hub/send.h"
+#include "hub/term.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -72,14 +73,18 @@ void send_write_bar(struct buf *out, const struct send_status *status, unsigned 
         buf_adds(out, " (paused)");
 }
 
-void send_write_vehicle(struct buf *out, struct doc_ref vehicle)
+void send_write_vehicle(struct buf *out, struct doc_ref vehicle, bool coloured)
 {
     char vid[65], state[16], reason[REASON_MAX_BYTES];
     int64_t code;
     text_member(vehicle, "vid", vid, sizeof vid);
     text_member(vehicle, "state", state, sizeof state);
     text_member(vehicle, "reason", reason, sizeof reason);
-    buf_addf(out, "%-*s %-*s", VID_COLUMN, vid, STATE_COLUMN, state);
+    enum term_colour colour = coloured ? term_colour_of(state, strlen(state)) : TERM_PLAIN;
+    buf_addf(out, "%-*s ", VID_COLUMN, vid);
+    term_begin(out, colour);
+    buf_addf(out, "%-*s", STATE_COLUMN, state);
+    term_end(out, colour);
     if (*reason)
         buf_addf(out, " %s", reason);
     if (doc_int(doc_getz(vehicle, "code"), &code))

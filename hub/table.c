@@ -18,15 +18,27 @@ void table_done(struct table *table)
     buf_done(&table->cells);
 }
 
-void table_cell(struct table *table, const char *text, size_t size)
+/* A control character, of one byte or, beyond ASCII, of two: none of them is for a terminal. */
+static size_t control_size(const char *text, size_t left)
+{
+    const unsigned char *at = (const unsigned char *)text;
+    if (iscntrl(at[0]))
+        return 1;
+    return left > 1 && at[0] == 0xC2 && at[1] < 0xA0 ? 2 : 0;
+}
+
+static void add_cell(struct table *table, const char *text, size_t size, enum term_colour colour)
 {
     size_t characters = 0, column = table->count % table->columns;
     if (size > TABLE_CELL_MAX_BYTES)
         for (size = TABLE_CELL_MAX_BYTES; size > 0 && continues(text[size]);)
             size--;
+    buf_addc(&table->cells, (char)(table->coloured ? colour : TERM_PLAIN));
     for (size_t i = 0; i < size; i++) {
-        buf_addc(&table->cells, iscntrl((unsigned char)text[i]) ? ' ' : text[i]);
+        size_t control = control_size(text + i, size - i);
+        buf_addc(&table->cells, control ? ' ' : text[i]);
         characters += !continues(text[i]);
+        i += control > 1;
     }
     buf_addc(&table->cells, '\0');
     table->count++;
@@ -34,7 +46,22 @@ void table_cell(struct table *table, const char *text, size_t size)
         table->widths[column] = characters;
 }
 
-void table_value(struct table *table, struct doc_ref value)
+void table_cell(struct table *table, const char *text, size_t size)
+{
+    add_cell(table, text, size, TERM_PLAIN);
+}
+
+void table_title(struct table *table, const char *text)
+{
+    add_cell(table, text, strlen(text), TERM_BOLD);
+}
+
+void table_status(struct table *table, const char *text, size_t size)
+{
+    add_cell(table, text, size, term_colour_of(text, size));
+}
+
+static void add_value(struct table *table, struct doc_ref value, bool status)
 {
     struct buf text = BUF_INIT;
     size_t size = 0;
@@ -46,16 +73,29 @@ void table_value(struct table *table, struct doc_ref value)
         at = buf_cstr(&text);
         size = strlen(at);
     }
-    table_cell(table, at, size);
+    add_cell(table, at, size, status ? term_colour_of(at, size) : TERM_PLAIN);
     buf_done(&text);
+}
+
+void table_value(struct table *table, struct doc_ref value)
+{
+    add_value(table, value, false);
+}
+
+void table_status_value(struct table *table, struct doc_ref value)
+{
+    add_value(table, value, true);
 }
 
 void table_write(struct table *table, struct buf *out)
 {
     const char *cell = buf_cstr(&table->cells);
     for (size_t i = 0; i < table->count && !table->cells.failed; i++) {
+        enum term_colour colour = (enum term_colour) * cell++;
         size_t column = i % table->columns, size = strlen(cell), characters = 0;
+        term_begin(out, colour);
         buf_add(out, cell, size);
+        term_end(out, colour);
         for (size_t c = 0; c < size; c++)
             characters += !continues(cell[c]);
         if (column + 1 < table->columns) {

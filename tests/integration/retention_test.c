@@ -321,7 +321,7 @@ static void plan_says_what_would_go(void **state)
         .pg = help.pg, .keep_s = retention_keep_s(DAYS), .now_ns = clock_wall_ns()};
     history();
     hold("vid", "'V2'");
-    assert_int_equal(retention_plan(&retention, &text, &error), PG_OK);
+    assert_int_equal(retention_plan(&retention, false, &text, &error), PG_OK);
     assert_non_null(strstr(buf_cstr(&text), "10 records go (seq 1 to 10), 10 stay under a hold"));
     assert_int_equal(count("true"), 40);
     buf_done(&text);

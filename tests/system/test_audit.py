@@ -1,6 +1,7 @@
 """The record proved from outside: over HTTP and by the command line, with a verifier that shares
 nothing with the hub."""
 
+import json
 import os
 import re
 import socket
@@ -35,6 +36,10 @@ class Vectors(unittest.TestCase):
             self.assertEqual(len(export.records), records)
             result = command("audit", "verify", os.path.join(DOCS, "vectors", name))
             self.assertEqual(result.returncode, 0, result.stderr)
+            result = command("audit", "verify", os.path.join(DOCS, "vectors", name), "--json")
+            verdict = json.loads(result.stdout)
+            self.assertEqual((result.returncode, verdict["ok"], verdict["records_there"]),
+                             (0, True, records))
 
     def test_the_values_in_the_document_are_theirs(self):
         text = self.document()

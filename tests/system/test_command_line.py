@@ -7,6 +7,7 @@ import unittest
 from harness import StackCase, envelope, wait_until
 from harness.hub import PROGRAM, command as run_fleethub
 from harness.process import Process
+from harness.terminal import environment, on_terminal
 
 
 class CommandLine(StackCase):
@@ -45,6 +46,18 @@ class CommandLine(StackCase):
         self.assertEqual([json.loads(line)["vid"] for line in done.stdout.splitlines()], ["VID-001"])
         none = self.run_it("vehicles", "--filter", 'vid = "NOBODY"', "--json")
         self.assertEqual((none.returncode, none.stdout, none.stderr), (0, "", ""))
+        wide = [PROGRAM, "vehicles", "--server", f"http://127.0.0.1:{self.hub.port}"]
+        coloured = on_terminal(wide)
+        self.assertIn("\033[1mVID\033[0m ", coloured)
+        self.assertIn("\033[32monline\033[0m", coloured)
+        plain = on_terminal(wide, environment(NO_COLOR="1"))
+        self.assertIn("VID-005", plain)
+        self.assertNotIn("\033", plain)
+        self.assertNotIn("\033", on_terminal(wide + ["--json"]))
+        piped = subprocess.run(wide, capture_output=True, text=True, check=True,
+                               env=environment())
+        self.assertIn("VID-005", piped.stdout)
+        self.assertNotIn("\033", piped.stdout)
         wrong = self.run_it("vehicles", "--filter", "stat.mode = 1")
         self.assertEqual((wrong.returncode, wrong.stdout), (1, ""))
         self.assertIn("did you mean state", wrong.stderr)

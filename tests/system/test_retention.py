@@ -1,6 +1,7 @@
 """Retention and holds with real hubs: what is past it goes, once, with a record of it; what a hold
 keeps is still there for whoever asks."""
 
+import json
 import unittest
 
 from harness import StackCase, envelope, wait_until
@@ -84,6 +85,10 @@ class Retention(StackCase):
         hold = self.good("audit", "hold", "add", "--vid", VIDS[1], "--reason",
                          "accident of 15 January").strip()
         self.assertIn(hold, self.good("audit", "hold", "list"))
+        listed = json.loads(self.good("audit", "hold", "list", "--json"))
+        self.assertEqual((listed["id"], listed["vid"], listed["reason"], listed["from"],
+                          listed["removed"]),
+                         (hold, VIDS[1], "accident of 15 January", None, None))
         record = wait_until(lambda: self.system("hold_added"), 30, "the hold is on record")[0]
         self.assertEqual((record["vid"], record["data"]["hold"], record["data"]["reason"]),
                          (VIDS[1], hold, "accident of 15 January"))
@@ -94,6 +99,9 @@ class Retention(StackCase):
         # Beside the events: that the hold was added; the readings of the record above go.
         self.assertRegex(self.good("audit", "retention"),
                          rf"[0-9]+ records go \(seq 1 to [0-9]+\), {EACH + 1} stay")
+        plan = [json.loads(line) for line in
+                self.good("audit", "retention", "--json").splitlines()]
+        self.assertEqual([(p["first_seq"], p["held"]) for p in plan], [(1, EACH + 1)])
         self.hub.start()
         wait_until(lambda: self.system("retention"), 60, "retention is on record")
         self.assertEqual(self.events_of(VIDS[0]), [])

@@ -146,8 +146,8 @@ static void send_vehicles_are_lines_without_control_characters(void **state)
                "{\"vid\":\"VID-002\",\"state\":\"completed\",\"reason\":null,\"code\":null}]");
     assert_non_null(doc);
     struct doc_ref all = doc_root(doc), first = doc_first(all);
-    send_write_vehicle(&out, first);
-    send_write_vehicle(&out, doc_next(all, first));
+    send_write_vehicle(&out, first, false);
+    send_write_vehicle(&out, doc_next(all, first), false);
     assert_string_equal(buf_cstr(&out), "VID-001              rejected   not  [2Jarmed (code 4)\n"
                                         "VID-002              completed\n");
     free(doc);
