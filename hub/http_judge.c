@@ -235,6 +235,8 @@ static void judge_caller(struct exchange *x)
         const char *token = take_access_token(x);
         bearer = bearer ? bearer : token;
     }
+    if (!x->auth) /* then a credential of either kind means nothing */
+        return;
     if (x->head.two_credentials) {
         REFUSE(x, PROBLEM_BAD_REQUEST, "There is more than one Authorization header.");
         return;
@@ -311,7 +313,7 @@ void exchange_judge(struct exchange *x, const struct exchange_rules *rules, cons
         judge_path(x, rules, method, &query);
     if (!x->refused)
         read_query(x, query);
-    if (!x->refused && x->auth)
+    if (!x->refused)
         judge_caller(x);
     if (!x->refused)
         judge_query(x);

@@ -12,16 +12,21 @@ from .process import scaled
 
 COMMAND_S = 60
 FOLLOW_S = 30
+SHOWN_MAX = 3000  # of what it printed, in a failure
 READ_AGAIN_S = 20  # what was written a moment ago, and is on record a moment later
 PAUSE_S = 0.1
 PROGRESS = re.compile(r"^\[[#.]+\] .*\n?", re.M)  # which a terminal writes over
 # What only reads may be asked again; what a pipe does with the answer changes nothing.
-READS = re.compile(r"(curl (?!.*(-X|-d|-T|--data|-o)\b)|fleethub (vehicles|events|audit (verify|"
+READS = re.compile(r"(curl -\w*G |curl (?!.*(-X|-d|-T|--data|-o)\b)|fleethub (vehicles|events|audit (verify|"
                    r"retention)|audit hold list|token list)\b|psql )", re.S)
 
 
 class Failed(AssertionError):
     pass
+
+
+def _difference(what, printed, shown):
+    return f"{what}\n---- prints\n{printed[:SHOWN_MAX]}\n---- the document shows\n" + "\n".join(shown)
 
 
 class DocShell:
@@ -92,8 +97,7 @@ class DocShell:
                 break
             time.sleep(PAUSE_S)
         why = f"exit status {status}" if not good else "it prints something else"
-        raise Failed(f"{why}: {command}\n---- prints\n{printed}---- the document shows\n"
-                     + "\n".join(shown))
+        raise Failed(_difference(f"{why}: {command}", printed, shown))
 
     def background(self, command):
         self._begin(command, " &")
@@ -107,8 +111,8 @@ class DocShell:
         wanted = re.compile(pattern(shown))
         while not wanted.match(self._printed()):
             if time.monotonic() > deadline:
-                raise Failed(f"not within {scaled(FOLLOW_S):g} s: {command}\n---- prints\n"
-                             f"{self._printed()}---- the document shows\n" + "\n".join(shown))
+                raise Failed(_difference(f"not within {scaled(FOLLOW_S):g} s: {command}",
+                                         self._printed(), shown))
             time.sleep(PAUSE_S)
         os.killpg(group, signal.SIGINT)
         self._tell(f"wait {group}; echo ENDED-{self.count} $?")

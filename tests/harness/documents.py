@@ -13,11 +13,15 @@ The info string of a fence says what a block is, and what is done with it:
     sh by-hand            takes long: the same
     sh run-by PATH        is run by that file of the repository
     yaml configuration    a whole configuration, which `config check` finds good
+    javascript in-a-browser
+                          a page's script: run by Node with an EventSource; a comment `// prints: …`
+                          for each line that it prints
     LANGUAGE FILE         a file that is written; a command behind it has to use it
     text                  a shape for people: holds no command
     sql                   in record-sql.md, run by test_record_sql
 
-In what is shown `…` is any text within a line, and a line of `…` any number of lines."""
+In what is shown `…` is any text within a line, and a line of `…` any number of lines; how wide a
+column is does not matter."""
 
 import os
 import re
@@ -146,5 +150,6 @@ def pattern(lines):
         if line.strip() == ELLIPSIS:
             parts.append(r"(?:[^\n]*\n)*?")
         else:
-            parts.append(re.escape(line.rstrip()).replace(ELLIPSIS, r"[^\n]*") + r"[ ]*\n")
+            exact = re.sub(r"(\\ )+", " +", re.escape(line.rstrip()))
+            parts.append(exact.replace(ELLIPSIS, r"[^\n]*") + r" *\n")
     return "".join(parts)

@@ -1,6 +1,8 @@
 """What the documents say: every command shown is run, and prints what is shown; every link, file,
 subcommand, flag, route, metric and key that is named exists. tests/harness/documents.py says what a
-fenced block's info string means; a block that says nothing known is a failure."""
+fenced block's info string means; a block that says nothing known is a failure.
+
+    DOCUMENT=operators python3 -m unittest system.test_docs    runs the commands of that one alone"""
 
 import json
 import os
@@ -19,12 +21,14 @@ from harness.stack import FLEETSIM
 
 ENV = "demo"  # as deploy/quickstart has it, which the documents begin with
 TRACE = os.path.join(SOURCE_DIR, "tests", "traces", "copter-fleet-20.ndjson")
+BROWSER = os.path.join(SOURCE_DIR, "tests", "harness", "browser.cjs")
 # Programs that the project does not need otherwise: what shows them is left out where they are not.
 GUESTS = ("node", "nginx", "nats")
 # Known by tests of their own.
 RUN_ELSEWHERE = {"sql": "tests/system/test_record_sql.py"}
 ROUTE = re.compile(r"\b(GET|POST|PUT|PATCH|DELETE) (/[\w/.:{}-]*)")
-KEY = re.compile(r"^(nats|postgres|http|auth|vehicles|twins|commands|record|log)\.[a-z_.]+$")
+KEY = re.compile(r"^(nats|postgres|http|auth|vehicles|twins|commands|record|log)\.(?!conf$)[a-z_.]+$")
+DATABASE_ROLES = ("fleethub_reader", "fleethub_admin", "fleethub_hub")
 
 
 class Documents(unittest.TestCase):
@@ -91,9 +95,13 @@ class Documents(unittest.TestCase):
             os.symlink(program, cls.path(f"build/{name}/{os.path.basename(program)}"))
         for name in ("deploy", "tests", "docs", "schema"):
             os.symlink(os.path.join(SOURCE_DIR, name), cls.path(name))
-        os.makedirs(cls.path("etc"))
         shutil.copy(cls.hub.config_path, cls.path("fleethub.yaml"))
-        shutil.copy(cls.hub.config_path, cls.path("etc/fleethub.yaml"))
+        # What stands for /etc/fleethub: the files that a configuration has to find there.
+        os.makedirs(cls.path("etc"))
+        for words in (("genpkey", "-algorithm", "ed25519", "-out", cls.path("etc/id.key")),
+                      ("pkey", "-in", cls.path("etc/id.key"), "-pubout", "-out",
+                       cls.path("etc/id.pem"))):
+            subprocess.run(["openssl", *words], check=True, capture_output=True)
         environment = {name: value for name, value in os.environ.items()
                        if not name.startswith(("FLEETHUB_", "PG"))}
         environment.update({
@@ -113,7 +121,7 @@ class Documents(unittest.TestCase):
                             ("https://hub.example.org", self.url(self.field)),
                             ("nats://127.0.0.1:4222", self.stack.nats.url),
                             ("127.0.0.1:4223", f"127.0.0.1:{self.stack.leaf.port}"),
-                            ("/etc/fleethub/", self.path("etc/"))):
+                            ("/etc/fleethub/fleethub.yaml", self.path("fleethub.yaml"))):
             text = text.replace(there, here)
         return text
 
@@ -121,6 +129,8 @@ class Documents(unittest.TestCase):
 
     def test_every_command_shown_works(self):
         for document in self.documents:
+            if not re.search(os.environ.get("DOCUMENT", ""), document.path):
+                continue
             shell = None
             with self.subTest(document=document.path):
                 shell = DocShell(self.folder, self.environment)
@@ -150,6 +160,8 @@ class Documents(unittest.TestCase):
                 json.loads(block.text.replace("…", ""))
             elif block.info == ["yaml", "configuration"]:
                 self.check_configuration(block)
+            elif block.info == ["javascript", "in-a-browser"]:
+                self.run_page(block, shell)
             elif language and len(words) == 1 and re.fullmatch(r"[\w.-]+", words[0]):
                 with open(self.path(words[0]), "w", encoding="utf-8") as file:
                     file.write(self.here(block.text))
@@ -168,10 +180,7 @@ class Documents(unittest.TestCase):
             command = self.here(command)
             for name in [name for name in unused if name in command]:
                 del unused[name]
-            guest = next((guest for guest in GUESTS if re.search(rf"\b{guest} ", command)
-                          and not shutil.which(guest, path=self.environment["PATH"])), None)
-            if guest:
-                self.left_out.append(f"{block} ({guest} is not installed)")
+            if not self.guest_is_there(command, block):
                 continue
             shown = [self.here(line) for line in shown]
             if words == ["follow"]:
@@ -181,12 +190,28 @@ class Documents(unittest.TestCase):
             else:
                 shell.expect(command, shown, refused=words == ["refused"])
 
+    def run_page(self, block, shell):
+        with open(self.path("page.js"), "w", encoding="utf-8") as file:
+            file.write(self.here(block.text))
+        shown = [line.partition("// prints: ")[2] for line in block.lines if "// prints: " in line]
+        self.assertGreater(len(shown), 0, "the page says nothing of what it prints")
+        if self.guest_is_there("node page.js", block):
+            shell.follow(f"node --require {BROWSER} page.js", shown)
+
+    def guest_is_there(self, command, block):
+        for guest in GUESTS:
+            if re.search(rf"\b{guest} ", command) and not shutil.which(
+                    guest, path=self.environment["PATH"]):
+                self.left_out.append(f"{block} ({guest} is not installed)")
+                return False
+        return True
+
     def check_configuration(self, block):
         path = self.path("shown.yaml")
         with open(path, "w", encoding="utf-8") as file:
-            file.write(block.text)
+            file.write(block.text.replace("/etc/fleethub/", self.path("etc/")))
         done = run_fleethub("config", "check", path)
-        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
     def run_script(self, block, words, shell, unused):
         checked = subprocess.run(["bash", "-n"], input=block.text, capture_output=True, text=True,
@@ -274,11 +299,10 @@ class Documents(unittest.TestCase):
         for document in self.documents:
             for code in document.everything():
                 for name in re.findall(r"(?<![\w/.-])fleethub_[a-z]\w*", code):
-                    if name in ("fleethub_reader", "fleethub_admin"):  # roles of the database
+                    if name in DATABASE_ROLES:
                         continue
                     with self.subTest(document=document.path, metric=name):
-                        self.assertIn(re.sub("_(bucket|sum|count)$", "", name) if name not in known
-                                      else name, known)
+                        self.assertTrue({name, re.sub("_(bucket|sum|count)$", "", name)} & known)
 
     def test_keys_of_the_configuration_that_are_named_exist(self):
         shown = run_fleethub("help", "run").stdout

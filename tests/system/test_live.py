@@ -52,6 +52,11 @@ class LiveCase(StackCase):
 
 
 class Live(LiveCase):
+    def test_where_access_is_off_a_page_may_bring_its_token_all_the_same(self):
+        self.fleet(1)
+        client = self.live(access_token="any").open().wait_ready()
+        self.assertEqual(len(client.model), 1)
+
     def test_snapshot_then_ready_then_changes_in_order(self):
         self.fleet(5)
         client = self.live(filter='state.mode.mode = "AUTO"').open().wait_ready()
