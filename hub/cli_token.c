@@ -263,7 +263,7 @@ static void add_row(struct buf *out, const struct access_entry *entry)
     if (entry->rights.expires_ns != RIGHTS_FOREVER)
         timestamp_format(entry->rights.expires_ns, expires);
     bool over = entry->rights.expires_ns <= clock_wall_ns();
-    buf_addf(out, "%-18s %-9s %-26s %s", entry->id, role_name(entry->rights.role),
+    buf_addf(out, "%-18s %-9s %-31s %s", entry->id, role_name(entry->rights.role),
              over ? "expired" : expires, entry->name);
     add_patterns(out, "vehicles", &entry->rights.vehicles);
     add_patterns(out, "allow", &entry->rights.allow);
@@ -285,7 +285,7 @@ int cli_token_list(const struct cli_args *args)
         enum term_colour bold = term_has_colours(STDOUT_FILENO) ? TERM_BOLD : TERM_PLAIN;
         if (!json) {
             term_begin(&out, bold);
-            buf_addf(&out, "%-18s %-9s %-26s %s", "ID", "ROLE", "EXPIRES", "NAME");
+            buf_addf(&out, "%-18s %-9s %-31s %s", "ID", "ROLE", "EXPIRES", "NAME");
             term_end(&out, bold);
             buf_addc(&out, '\n');
         }
