@@ -61,6 +61,8 @@ struct config {
         char **cors_origins; /* NULL-terminated */
         struct {
             int connections, per_address, header_bytes, body_bytes, requests_per_minute;
+            int streams_per_principal, exports_per_principal;
+            int request_s, reply_s;
         } limits;
     } http;
     struct {

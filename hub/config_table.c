@@ -94,6 +94,15 @@ const struct config_key config_keys[] = {
            .help = "Headers of one request; beyond that it is a 431."),
     NUMBER(http.limits.body_bytes, CONFIG_SIZE, "1048576", 1024, 2 * MESSAGE_MAX_BYTES,
            .reloadable = true, .help = "Body of one request; beyond that it is a 413."),
+    NUMBER(http.limits.request_s, CONFIG_AGE, "60", 1, 3600, .reloadable = true,
+           .help = "Time for a client to send a request, from its first line to its last byte."),
+    NUMBER(http.limits.reply_s, CONFIG_AGE, "60", 1, 3600, .reloadable = true,
+           .help = "Time for a client to take a piece of a reply; a second more for each 16 KiB."),
+    NUMBER(http.limits.streams_per_principal, CONFIG_INTEGER, "1024", 1, 1000000,
+           .reloadable = true, .help = "Streams that one principal may have open; then 429."),
+    NUMBER(http.limits.exports_per_principal, CONFIG_INTEGER, "8", 1, 1000, .reloadable = true,
+           .help = "Answers in pieces (NDJSON, CSV, long pages) that one principal may have under "
+                   "way; then 429."),
     NUMBER(http.limits.requests_per_minute, CONFIG_INTEGER, "6000", 1, 10000000,
            .reloadable = true, .help = "Requests of one principal a minute; beyond that it is a 429."),
 

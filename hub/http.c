@@ -1,17 +1,18 @@
 #include "hub/http.h"
 
+#include "hub/http_deadline.h"
 #include "hub/http_exchange.h"
 #include "hub/http_limits.h"
+#include "hub/http_link.h"
 #include "hub/http_listen.h"
 #include "hub/http_send.h"
+#include "hub/http_shares.h"
 #include "hub/http_tls.h"
 #include "hub/log.h"
 #include "hub/metrics.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <microhttpd.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -50,6 +51,8 @@ struct http {
     struct http_sender sender;
     struct http_tls tls;
     struct http_limits *limits;
+    struct http_deadlines *deadlines;
+    struct http_shares *shares;
     struct past_settings *settings; /* the newest first */
     size_t header_bytes_first;
     int listen_fd;
@@ -101,6 +104,7 @@ static enum MHD_Result call(struct exchange *x)
 {
     struct http *http = x->http;
     x->phase = EXCHANGE_CALLED;
+    http_deadline_set(x->deadline, 0);
     if (!x->refused && atomic_load(&http->closed)) {
         exchange_unavailable(x, "The hub is stopping.");
         return http_send(x, &x->http->sender);
@@ -215,36 +219,6 @@ static enum MHD_Result on_request(void *closure, struct MHD_Connection *connecti
 
 /* ---- connections ---- */
 
-/* What is made once for all requests of a connection. */
-struct link {
-    struct exchange *spare; /* memory for the next request */
-    char remote[INET6_ADDRSTRLEN];
-};
-
-static struct link *link_of(struct MHD_Connection *connection)
-{
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    return info ? info->socket_context : NULL;
-}
-
-static void note_remote(struct MHD_Connection *connection, struct link *link)
-{
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    if (!info || !info->client_addr)
-        return;
-    struct sockaddr_in6 ipv6;
-    struct sockaddr_in ipv4;
-    if (info->client_addr->sa_family == AF_INET6) {
-        memcpy(&ipv6, info->client_addr, sizeof ipv6);
-        inet_ntop(AF_INET6, &ipv6.sin6_addr, link->remote, sizeof link->remote);
-    } else if (info->client_addr->sa_family == AF_INET) {
-        memcpy(&ipv4, info->client_addr, sizeof ipv4);
-        inet_ntop(AF_INET, &ipv4.sin_addr, link->remote, sizeof link->remote);
-    }
-}
-
 static enum MHD_Result on_accept(void *closure, const struct sockaddr *address, socklen_t size)
 {
     struct http *http = closure;
@@ -255,42 +229,39 @@ static enum MHD_Result on_accept(void *closure, const struct sockaddr *address, 
     return MHD_NO;
 }
 
-static const struct sockaddr *address_of(struct MHD_Connection *connection)
+static int64_t request_ms(const struct http *http)
 {
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    return info ? info->client_addr : NULL;
+    return atomic_load(&http->rules.settings)->request_ms;
 }
 
-/* Without memory a connection has no link: its requests get by. */
+/* A connection on which nothing is asked is the library's to close; here it is only sure to end. */
+static void await_request(const struct http *http, struct http_link *link)
+{
+    int64_t ms = request_ms(http);
+    if (link)
+        http_deadline_set(&link->deadline, ms > 0 ? ms + IDLE_TIMEOUT_S * 1000 : 0);
+}
+
 static void on_connection(void *closure, struct MHD_Connection *connection, void **context,
                           enum MHD_ConnectionNotificationCode what)
 {
     struct http *http = closure;
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
-        http_limits_came(http->limits, address_of(connection));
-        metrics_move(METRIC_HTTP_OPEN, 0, 1);
-        struct link *link = calloc(1, sizeof *link);
-        if (link)
-            note_remote(connection, link);
-        *context = link;
+        *context = http_link_new(connection, http->limits, http->deadlines);
+        await_request(http, *context);
         return;
     }
-    http_limits_went(http->limits, address_of(connection));
-    metrics_move(METRIC_HTTP_OPEN, 0, -1);
-    struct link *link = *context;
-    if (link)
-        exchange_free(link->spare);
-    free(link);
+    http_link_free(*context, connection, http->limits, http->deadlines);
     *context = NULL;
 }
 
 static void *on_request_line(void *closure, const char *target, struct MHD_Connection *connection)
 {
     struct http *http = closure;
-    struct link *link = link_of(connection);
+    struct http_link *link = http_link_of(connection);
     struct exchange *spare = NULL;
     if (link) {
+        http_deadline_set(&link->deadline, request_ms(http));
         spare = link->spare;
         link->spare = NULL;
     }
@@ -299,8 +270,10 @@ static void *on_request_line(void *closure, const char *target, struct MHD_Conne
         return NULL;
     x->http = http;
     x->connection = connection;
-    if (link)
+    if (link) {
         x->request.remote = link->remote;
+        x->deadline = &link->deadline;
+    }
     return x;
 }
 
@@ -309,8 +282,9 @@ static void on_completed(void *closure, struct MHD_Connection *connection, void 
 {
     struct http *http = closure;
     struct exchange *x = *request;
-    struct link *link = link_of(connection);
+    struct http_link *link = http_link_of(connection);
     (void)why;
+    await_request(http, link);
     if (!x)
         return;
     *request = NULL;
@@ -426,6 +400,8 @@ static void destroy(struct http *http)
         workers_free(http->pools[i]);
     http_sender_done(&http->sender);
     http_tls_done(&http->tls);
+    http_deadlines_free(http->deadlines);
+    http_shares_free(http->shares);
     http_limits_free(http->limits);
     for (struct past_settings *at = http->settings, *next; at; at = next) {
         next = at->next;
@@ -487,7 +463,10 @@ struct http *http_start(const struct http_options *options, char error[256])
         return NULL;
     http->header_bytes_first = options->settings.header_bytes_max;
     http->limits = http_limits_new(0, 0);
-    if (!http->limits)
+    http->deadlines = http_deadlines_new();
+    http->shares = http_shares_new();
+    http->rules.shares = http->shares;
+    if (!http->limits || !http->deadlines || !http->shares)
         goto out;
     http_set(http, &options->settings);
     if (!http->settings)

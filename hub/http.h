@@ -11,6 +11,9 @@
  * size of bodies; problem+json; HEAD; If-None-Match against the handler's ETag (304); gzip where
  * the client accepts it; security headers; metrics per route and status; the access log line.
  *
+ * A request has to come, and a reply to be taken, in its time (hub/http_deadline.h); streams,
+ * exports and replies that wait to be taken are bounded for each principal (hub/http_shares.h).
+ *
  * A reply may be a stream that goes on as things happen (HTTP_WAIT): its connection costs no thread
  * while it waits. A route may have to wait before its handler is called (ROUTE_POSITION): neither
  * does that.
@@ -224,6 +227,9 @@ void http_problem_text(const struct http_request *request, struct http_reply *re
 struct http_settings {
     unsigned connections_max, per_address_max;
     size_t header_bytes_max, body_bytes_max;
+    unsigned request_ms; /* for all of a request, from its first line on; 0: any time */
+    unsigned reply_ms;   /* for a piece of a reply to be taken; 0: any time */
+    unsigned streams_per_principal, exports_per_principal; /* open at a time; 0: any number */
     /* Web origins whose pages may call from a browser ("https://ops.example.org"), NULL-terminated;
      * NULL: none. Credentials travel in a header, so an origin gets no more than its user has. They
      * outlive the server, also when others take their place. */

@@ -21,6 +21,13 @@ int64_t exchange_clock_ns(void)
 
 /* ---- the request ---- */
 
+enum {
+    HELD_LEAST_BYTES = 16 * 1024, /* a smaller reply is no burden, and always sent */
+    HELD_MAX_BYTES = 512 << 20,   /* of replies that wait for their clients */
+    HELD_PER_PRINCIPAL_BYTES = HELD_MAX_BYTES / 8,
+    SHARE_RETRY_S = 5,
+};
+
 enum { TEXT_LEAST_BYTES = 256 }; /* so that the memory of most requests serves the next one */
 
 struct exchange *exchange_new(const struct exchange_rules *rules, struct exchange *spare,
@@ -57,11 +64,86 @@ struct exchange *exchange_new(const struct exchange_rules *rules, struct exchang
         .impl = x,
     };
     x->gate = rules->gate;
+    x->shares = rules->shares;
     x->settings = atomic_load(&rules->settings);
     x->auth = x->settings->auth;
     x->reply.status = 200;
     x->reply.content_type = "application/json";
     return x;
+}
+
+/* ---- what one principal may have of what there is ---- */
+
+static _Atomic size_t held_bytes; /* of all replies that are not sent yet */
+
+static void give_shares(struct exchange *x)
+{
+    if (x->share == EXCHANGE_STREAM)
+        http_shares_give(x->shares, x->request.principal, SHARE_STREAMS, 1);
+    if (x->share == EXCHANGE_EXPORT)
+        http_shares_give(x->shares, x->request.principal, SHARE_EXPORTS, 1);
+    x->share = EXCHANGE_NO_SHARE;
+    if (x->held_bytes > 0) {
+        atomic_fetch_sub(&held_bytes, x->held_bytes);
+        if (x->credential)
+            http_shares_give(x->shares, x->request.principal, SHARE_BYTES, x->held_bytes);
+    }
+    x->held_bytes = 0;
+}
+
+static void refuse_share(struct exchange *x, const char *what, int wait_s)
+{
+    http_problem(&x->request, &x->reply, PROBLEM_TOO_MANY_REQUESTS, "%s", what);
+    http_reply_header(&x->reply, "Retry-After", "%d", wait_s);
+}
+
+static bool is_events(const char *content_type)
+{
+    return strncmp(content_type, "text/event-stream", 17) == 0;
+}
+
+/* One more stream or export of the caller's. False: the reply says that there is none to be had. */
+static bool take_stream(struct exchange *x)
+{
+    bool events = is_events(x->reply.content_type);
+    size_t most = events ? x->settings->streams_per_principal : x->settings->exports_per_principal;
+    if (!x->credential || most == 0)
+        return true;
+    if (http_shares_take(x->shares, x->request.principal, events ? SHARE_STREAMS : SHARE_EXPORTS, 1,
+                         most)) {
+        x->share = events ? EXCHANGE_STREAM : EXCHANGE_EXPORT;
+        return true;
+    }
+    refuse_share(x,
+                 events ? "You have as many streams open as http.limits.streams_per_principal "
+                          "allows; close one of them."
+                        : "You have as many exports under way as "
+                          "http.limits.exports_per_principal allows; wait until one has ended.",
+                 SHARE_RETRY_S);
+    return false;
+}
+
+/* A reply stays in memory until its client has taken it, and clients may take their time. */
+static void hold_body(struct exchange *x)
+{
+    size_t size = x->reply.body.size_bytes;
+    if (size < HELD_LEAST_BYTES)
+        return;
+    if (atomic_fetch_add(&held_bytes, size) + size > HELD_MAX_BYTES) {
+        atomic_fetch_sub(&held_bytes, size);
+        http_problem(&x->request, &x->reply, PROBLEM_UNAVAILABLE,
+                     "Too many answers wait to be taken by slow clients; try again shortly.");
+    } else if (x->credential && !http_shares_take(x->shares, x->request.principal, SHARE_BYTES,
+                                                  size, HELD_PER_PRINCIPAL_BYTES)) {
+        atomic_fetch_sub(&held_bytes, size);
+        refuse_share(x, "Too many of your answers wait to be taken; read them first.",
+                     SHARE_RETRY_S);
+    } else {
+        x->held_bytes = size;
+        return;
+    }
+    x->packed = false;
+    x->sent_etag[0] = '\0';
 }
 
 void exchange_end(struct exchange *x)
@@ -77,6 +159,7 @@ void exchange_end(struct exchange *x)
     if (x->reply.stream)
         x->reply.stream->free(x->reply.stream);
     x->reply.stream = NULL;
+    give_shares(x);
     if (x->credential)
         x->auth->release(x->credential);
     x->credential = NULL;
@@ -162,7 +245,7 @@ bool http_etag_known(const struct http_request *request, const char *etag)
 static bool compressible(const char *content_type)
 {
     if (strncmp(content_type, "text/", 5) == 0)
-        return strncmp(content_type, "text/event-stream", 17) != 0;
+        return !is_events(content_type);
     return strstr(content_type, "json") != NULL;
 }
 
@@ -209,6 +292,10 @@ static void finish_etag(struct exchange *x, bool may_pack)
 static void finish_stream(struct exchange *x)
 {
     struct http_reply *reply = &x->reply;
+    if (!take_stream(x)) {
+        x->no_memory = reply->body.failed || reply->headers.failed;
+        return;
+    }
     x->packed = accept_gzip(x->head.accept_encoding) && compressible(reply->content_type);
     x->waits = reply->stream->waits;
     x->written_to = UINTPTR_MAX; /* by the library, for the request */
@@ -249,6 +336,7 @@ static void finish(struct exchange *x)
         finish_etag(x, may_pack);
     else
         x->packed = may_pack && pack_body(reply);
+    hold_body(x);
 }
 
 enum http_gate_answer exchange_gate(struct exchange *x)

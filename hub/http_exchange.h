@@ -13,7 +13,9 @@
 #define HUB_HTTP_EXCHANGE_H
 
 #include "hub/http.h"
+#include "hub/http_deadline.h"
 #include "hub/http_route.h"
+#include "hub/http_shares.h"
 #include "hub/workers.h"
 
 #include <stdbool.h>
@@ -35,6 +37,9 @@ enum exchange_phase {
     EXCHANGE_GATED,  /* it waits for what the gate said */
     EXCHANGE_CALLED, /* the handler was called, or is about to be, on a worker */
 };
+
+/* What the exchange has of its principal's share while it lasts. */
+enum exchange_share { EXCHANGE_NO_SHARE, EXCHANGE_STREAM, EXCHANGE_EXPORT };
 
 struct exchange {
     struct http_request request;
@@ -75,7 +80,11 @@ struct exchange {
     bool no_memory;         /* not even for a problem: `reply` is void */
     char sent_etag[HTTP_SENT_ETAG_BYTES];
 
-    bool counted; /* among the requests that http_stop waits for */
+    bool counted;                   /* among the requests that http_stop waits for */
+    struct http_deadline *deadline; /* of the connection; NULL: it has none */
+    struct http_shares *shares;     /* the server's */
+    enum exchange_share share;      /* what of it this exchange has */
+    size_t held_bytes;              /* of the reply, until it is sent */
     int64_t started_ns;
     char request_id[HTTP_REQUEST_ID_BYTES];
     size_t room_bytes; /* of `text` */
@@ -90,6 +99,7 @@ struct exchange_rules {
     void *app;
     const struct viewer *viewer;
     const struct http_gate *gate;
+    struct http_shares *shares;
 };
 
 /* A new exchange, in the memory of an ended one where that is given and large enough; `spare` is

@@ -9,6 +9,7 @@
 
 enum {
     STREAM_BLOCK_BYTES = 32 * 1024,
+    REPLY_LEAST_RATE = 16 * 1024, /* bytes a second at which a long reply may be taken */
     WAITING_BLOCK_BYTES = 64, /* kept for as long as the stream is open; HTTP/1.0 alone uses it */
 };
 
@@ -111,11 +112,13 @@ static ssize_t read_pump(void *closure, uint64_t at, char *out, size_t room)
     ssize_t size = http_pump_read(x->pump, out, room);
     if (size > 0) {
         uintptr_t end = (uintptr_t)out + (size_t)size;
+        http_deadline_set(x->deadline, x->settings->reply_ms); /* to take this piece */
         x->written_to = end > x->written_to ? end : x->written_to;
         return size;
     }
     if (size == PUMP_WAIT) {
         give_back(x, out, room);
+        http_deadline_set(x->deadline, 0);
         /* Suspended first: from the parking on, any thread may resume it. */
         MHD_suspend_connection(x->connection);
         if (!http_pump_park(x->pump, resume, x))
@@ -152,8 +155,18 @@ static struct MHD_Response *response_of(struct exchange *x, const struct http_se
     return NULL;
 }
 
+/* From the first byte on; a body in pieces has as long for each of them. */
+static void await_taking(struct exchange *x)
+{
+    int64_t ms = x->settings->reply_ms;
+    if (ms > 0)
+        ms += (int64_t)x->reply.body.size_bytes * 1000 / REPLY_LEAST_RATE;
+    http_deadline_set(x->deadline, ms);
+}
+
 enum MHD_Result http_send(struct exchange *x, struct http_sender *sender)
 {
+    await_taking(x);
     struct MHD_Response *response = x->no_memory ? NULL : response_of(x, sender);
     x->no_memory = response == NULL;
     enum MHD_Result result =

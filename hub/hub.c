@@ -51,7 +51,8 @@ enum {
     HTTP_QUEUE_MAX = 256,
     OTHER_FILES = 128, /* open, beside those of HTTP connections */
     HTTP_STOP_MS = 2000,
-    LIVE_REST_SHARE = 16,    /* one in so many connections is kept from live queries */
+    LIVE_REST_SHARE = 16, /* one in so many connections is kept from live queries */
+    S_MS = 1000,
     REGISTRY_WAIT_MS = 1000, /* the archive's, for TWIN_LAST to be read */
     RECORD_STOP_MS = 2000,
     RECORDER_STOP_MS = 1000,
@@ -331,6 +332,10 @@ struct http_settings hub_http_settings(const struct hub *hub)
         .per_address_max = (unsigned)config->http.limits.per_address,
         .header_bytes_max = (size_t)config->http.limits.header_bytes,
         .body_bytes_max = (size_t)config->http.limits.body_bytes,
+        .request_ms = (unsigned)config->http.limits.request_s * S_MS,
+        .reply_ms = (unsigned)config->http.limits.reply_s * S_MS,
+        .streams_per_principal = (unsigned)config->http.limits.streams_per_principal,
+        .exports_per_principal = (unsigned)config->http.limits.exports_per_principal,
         .cors_origins = config->http.cors_origins,
         .auth = open ? NULL : access_http_auth(hub->access),
     };

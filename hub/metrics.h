@@ -86,6 +86,8 @@
     X(HTTP_OPEN, "http_connections", GAUGE, NONE, NONE, "Open HTTP connections")                   \
     X(HTTP_TURNED_AWAY, "http_connections_turned_away_total", COUNTER, NONE, NONE,                 \
       "Connections beyond http.limits, closed at once")                                            \
+    X(HTTP_TOO_SLOW, "http_connections_too_slow_total", COUNTER, NONE, NONE,                       \
+      "Connections cut because their client took too long to send or to take")                     \
     X(HTTP_REFUSED, "http_queue_refused_total", COUNTER, NONE, NONE,                               \
       "Requests refused: queue full")                                                              \
     X(ACCESS_DENIED, "access_denied_total", COUNTER, DENIED, NONE,                                 \

@@ -38,6 +38,10 @@ static void config_with_the_four_keys_takes_the_contract_s_defaults(void **state
     assert_int_equal(config->http.limits.header_bytes, 16384);
     assert_int_equal(config->http.limits.body_bytes, 1048576);
     assert_int_equal(config->http.limits.requests_per_minute, 6000);
+    assert_int_equal(config->http.limits.request_s, 60);
+    assert_int_equal(config->http.limits.reply_s, 60);
+    assert_int_equal(config->http.limits.streams_per_principal, 1024);
+    assert_int_equal(config->http.limits.exports_per_principal, 8);
     assert_int_equal(config->auth.mode, AUTH_TOKENS);
     assert_int_equal(config->auth.jwt_count, 0);
     assert_int_equal(config->vehicles.admission, ADMISSION_OPEN);
