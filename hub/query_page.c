@@ -204,14 +204,15 @@ void query_page_token(const struct query_page *page, const char *scope, struct b
     buf_done(&bytes);
 }
 
-/* The vehicle's keys of now, if they are what the digest is of. */
+/* The vehicle's keys of now, if they are what the digest is of. Of a vehicle that the viewer does
+ * not see a token could only have been forged, to find out whether a guess at its keys is right. */
 static bool take_whole_keys(struct query_page *page, const struct store *store, const char *digest)
 {
     const struct query *query = page->query;
     const struct twin *twin = store_find(store, page->after_vid);
     struct order_values keys;
     uint8_t now[RECORD_HASH_BYTES];
-    if (!twin)
+    if (!twin || query_sight_of(query->sight, twin->vid, NULL) != SIGHT_SEEN)
         return false;
     order_take(query->order, &(struct subject_of_query){twin, query->region, NULL}, &keys);
     if (!digest_keys(query, &keys, now) || memcmp(now, digest, KEY_DIGEST_BYTES) != 0)

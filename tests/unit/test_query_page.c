@@ -1,6 +1,7 @@
 /* Pages of a query: every vehicle once and in order, whoever asks; tokens. */
 #include "hub/query_page.h"
 
+#include "hub/record_hash.h"
 #include "tests/unit/fault.h"
 #include "tests/unit/fleet_help.h"
 #include "tests/unit/random.h"
@@ -299,6 +300,53 @@ static void token_that_was_made_up_is_read_without_harm(void **state)
     query_done(&query);
 }
 
+/* A guess at the keys of a vehicle, in a token of the kind that names keys by their digest: the
+ * vehicle after which the list goes on, NULL where it goes on with the keys that are written. */
+static const char *goes_on_after_guess(const struct query *query, const char *vid,
+                                       const char *guess)
+{
+    static char after[TOKEN_MAX_BYTES + 1];
+    enum { DIGEST_BYTES = 12 };
+    struct order_values keys = {{{.type = VALUE_STRING, .string = {guess, strlen(guess)}}}};
+    struct buf scope = BUF_INIT, bytes = BUF_INIT, token = BUF_INIT;
+    uint8_t digest[RECORD_HASH_BYTES];
+    struct query_page page;
+    order_write(query->order, &keys, &bytes);
+    record_sha256(bytes.data, bytes.size_bytes, digest);
+    buf_reset(&bytes);
+    buf_addc(&bytes, 's');
+    buf_add(&bytes, digest, DIGEST_BYTES);
+    buf_addc(&bytes, (char)strlen(vid));
+    buf_adds(&bytes, vid);
+    order_write(query->order, &keys, &bytes);
+    scope_of(query, &scope);
+    cursor_write(&token, buf_cstr(&scope), bytes.data, bytes.size_bytes);
+    assert_int_equal(query_page_init(&page, query, 3), QUERY_OK);
+    assert_true(query_page_resume(&page, store, buf_cstr(&token), buf_cstr(&scope)));
+    strcpy(after, page.after_vid);
+    query_page_done(&page);
+    buf_done(&scope);
+    buf_done(&bytes);
+    buf_done(&token);
+    return *after ? after : NULL;
+}
+
+static void forged_token_does_not_tell_whether_a_guess_at_a_hidden_vehicle_is_right(void **state)
+{
+    (void)state;
+    struct viewer_scope scopes[] = {{PATTERNS("SEEN-*"), ANYTHING}};
+    struct viewer viewer = {"someone", scopes, 1, ANYTHING};
+    struct query query = fleet_query(&viewer, NULL, "meta.secret");
+    fleet_part(store, "SEEN-1", PART_META, "{\"secret\":\"open\"}");
+    fleet_part(store, "HIDDEN-1", PART_META, "{\"secret\":\"hush\"}");
+    assert_string_equal(goes_on_after_guess(&query, "SEEN-1", "open"), "SEEN-1");
+    assert_null(goes_on_after_guess(&query, "SEEN-1", "shut"));
+    assert_null(goes_on_after_guess(&query, "HIDDEN-1", "hush"));
+    assert_null(goes_on_after_guess(&query, "HIDDEN-1", "loud"));
+    assert_null(goes_on_after_guess(&query, "NOWHERE", "hush"));
+    query_done(&query);
+}
+
 /* Ten vehicles whose keys begin with the same thousand bytes. */
 static void add_long_keys(void)
 {
@@ -407,6 +455,7 @@ int main(void)
         TEST(denied_path_refuses_the_query_where_a_vehicle_is_in_view),
         TEST(token_is_bound_to_what_was_asked_and_by_whom),
         TEST(token_that_was_made_up_is_read_without_harm),
+        TEST(forged_token_does_not_tell_whether_a_guess_at_a_hidden_vehicle_is_right),
         TEST(keys_too_long_for_a_token_page_as_any_other),
         TEST(long_key_that_changes_meanwhile_skips_nobody),
         TEST(page_without_memory_is_refused),
