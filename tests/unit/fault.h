@@ -1,9 +1,9 @@
 /*
  * fault: makes the N-th allocation of the code under test fail.
  *
- * The unit tests are linked with --wrap for malloc, calloc, realloc, strdup and strndup, so that
- * every call from the project's own objects passes here; what happens inside shared libraries
- * (cmocka, libc) does not. That works the same with and without sanitizers.
+ * The unit tests are linked with --wrap for malloc, calloc, realloc, reallocarray, strdup and
+ * strndup, so that every call from the project's own objects passes here; what happens inside
+ * shared libraries (cmocka, libc) does not. That works the same with and without sanitizers.
  *
  * Threads: what is armed belongs to the arming thread; other threads' allocations are let through.
  */
