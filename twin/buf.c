@@ -1,5 +1,6 @@
 #include "twin/buf.h"
 
+#include "twin/json_put.h"
 #include "twin/timestamp.h"
 
 #include <stdarg.h>
@@ -115,24 +116,11 @@ static const char *escape_of(unsigned char c, char hex[7])
 /* True for the bytes of a JSON string that have to be escaped. */
 static const bool escaped[256] = {[0 ... 0x1f] = true, ['"'] = true, ['\\'] = true};
 
-#define EVERY_BYTE(byte) (UINT64_C(0x0101010101010101) * (byte))
-
-/* Whether one of eight bytes is zero; more than one zero is still found. */
-static inline bool has_zero(uint64_t bytes)
+/* The string's bytes, one of which is escaped; then the closing quote. */
+static void add_escaped(struct buf *buf, const char *text, size_t size)
 {
-    return ((bytes - EVERY_BYTE(1)) & ~bytes & EVERY_BYTE(0x80)) != 0;
-}
-
-static inline bool has_escaped(uint64_t bytes)
-{
-    bool low = ((bytes - EVERY_BYTE(0x20)) & ~bytes & EVERY_BYTE(0x80)) != 0;
-    return low || has_zero(bytes ^ EVERY_BYTE('"')) || has_zero(bytes ^ EVERY_BYTE('\\'));
-}
-
-/* The string's bytes from `from` on, one of which is escaped; then the closing quote. */
-static void add_escaped(struct buf *buf, const char *text, size_t size, size_t from)
-{
-    for (size_t i = from; i < size; i++) {
+    size_t from = 0;
+    for (size_t i = 0; i < size; i++) {
         if (!escaped[(unsigned char)text[i]])
             continue;
         char hex[7];
@@ -146,27 +134,17 @@ static void add_escaped(struct buf *buf, const char *text, size_t size, size_t f
 
 void buf_json_string(struct buf *buf, const char *text, size_t size)
 {
-    uint64_t eight;
-    size_t i = 0;
     char *at = buf_room(buf, size + 2);
     if (!at)
         return;
-    *at++ = '"';
-    for (; i + sizeof eight <= size; i += sizeof eight) {
-        memcpy(&eight, text + i, sizeof eight);
-        if (has_escaped(eight))
-            break;
-        memcpy(at + i, &eight, sizeof eight);
-    }
-    for (; i < size && !escaped[(unsigned char)text[i]]; i++)
-        at[i] = text[i];
-    buf->size_bytes += 1 + i;
-    if (i < size) {
-        add_escaped(buf, text, size, i);
+    *at = '"';
+    if (put_plain(at + 1, text, size)) {
+        at[1 + size] = '"';
+        buf->size_bytes += size + 2;
         return;
     }
-    at[i] = '"';
     buf->size_bytes++;
+    add_escaped(buf, text, size);
 }
 
 void buf_json_cstr(struct buf *buf, const char *text)
@@ -179,16 +157,11 @@ void buf_json_cstr(struct buf *buf, const char *text)
 
 void buf_json_int(struct buf *buf, int64_t value)
 {
-    char digits[24];
-    size_t at = sizeof digits;
-    uint64_t rest = value < 0 ? (uint64_t)0 - (uint64_t)value : (uint64_t)value;
-    do {
-        digits[--at] = (char)('0' + rest % 10);
-        rest /= 10;
-    } while (rest);
+    char digits[PUT_DIGITS_MAX + 1], *end = digits + sizeof digits;
+    char *at = put_digits_before(end, value < 0 ? (uint64_t)0 - (uint64_t)value : (uint64_t)value);
     if (value < 0)
-        digits[--at] = '-';
-    buf_add(buf, digits + at, sizeof digits - at);
+        *--at = '-';
+    buf_add(buf, at, (size_t)(end - at));
 }
 
 void buf_json_name(struct buf *buf, const char *name)

@@ -8,7 +8,6 @@
 #include <string.h>
 
 enum {
-    PLAIN_DECIMALS = 18,   /* more digits behind the point are written with an exponent */
     EXACT_POWER = 22,      /* 10^22 is the last power of ten that a double holds exactly */
     ROUNDING_DIGITS = 768, /* more cannot change which double is nearest, but for a tie */
     INT64_DIGITS = 19,
@@ -330,84 +329,4 @@ bool doc_equal(struct doc_ref a, struct doc_ref b)
     default:
         return true;
     }
-}
-
-/* ---- writing ---- */
-
-static void write_decimal(struct buf *buf, int64_t mantissa, int exponent)
-{
-    if (exponent >= 0 || exponent < -PLAIN_DECIMALS) {
-        buf_json_int(buf, mantissa);
-        if (exponent != 0) {
-            buf_addc(buf, 'e');
-            buf_json_int(buf, exponent);
-        }
-        return;
-    }
-    enum { DIGITS_MAX = 24 };
-    char digits[DIGITS_MAX];
-    size_t at = DIGITS_MAX;
-    uint64_t rest = mantissa < 0 ? (uint64_t)0 - (uint64_t)mantissa : (uint64_t)mantissa;
-    for (int i = exponent; i < 0; i++, rest /= 10)
-        digits[--at] = (char)('0' + rest % 10);
-    digits[--at] = '.';
-    do {
-        digits[--at] = (char)('0' + rest % 10);
-        rest /= 10;
-    } while (rest);
-    if (mantissa < 0)
-        digits[--at] = '-';
-    buf_add(buf, digits + at, DIGITS_MAX - at);
-}
-
-/* Writes the value at `node` and returns what stands behind it. */
-static const struct doc_node *write_node(struct buf *buf, const struct doc_node *node,
-                                         const char *heap)
-{
-    const struct doc_node *end = node + 1;
-    bool object = false;
-    switch ((enum doc_type)node->type) {
-    case DOC_NULL:
-        buf_add(buf, "null", 4);
-        return end;
-    case DOC_FALSE:
-        buf_add(buf, "false", 5);
-        return end;
-    case DOC_TRUE:
-        buf_add(buf, "true", 4);
-        return end;
-    case DOC_DECIMAL:
-        write_decimal(buf, node->u.mantissa, node->exponent);
-        return end;
-    case DOC_DIGITS:
-        buf_add(buf, heap + node->u.text.at, node->u.text.len);
-        return end;
-    case DOC_STRING:
-        buf_json_string(buf, heap + node->u.text.at, node->u.text.len);
-        return end;
-    case DOC_OBJECT:
-        object = true;
-        break;
-    case DOC_ARRAY:
-        break;
-    }
-    const struct doc_node *first = node + 1, *next = first;
-    end = node + node->u.box.span;
-    buf_addc(buf, object ? '{' : '[');
-    while (next < end) {
-        if (next > first)
-            buf_addc(buf, ',');
-        if (object) {
-            buf_json_string(buf, heap + next->name, next->name_len);
-            buf_addc(buf, ':');
-        }
-        next = write_node(buf, next, heap);
-    }
-    buf_addc(buf, object ? '}' : ']');
-    return end;
-}
-
-void doc_write(struct buf *buf, struct doc_ref value)
-{
-    write_node(buf, value.node, value.heap);
 }
