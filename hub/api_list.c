@@ -18,11 +18,7 @@ enum {
 
 void api_position(const struct app *app, struct http_reply *reply)
 {
-    struct fleet_position position;
-    char token[POSITION_TOKEN_BYTES];
-    position_take(app->store, &position);
-    position_write(&position, token);
-    http_reply_header(reply, "Fleet-Position", "%s", token);
+    http_reply_header_text(reply, "Fleet-Position", position_token(app->store));
     if (!bus_connected(app->bus)) {
         int64_t heard_ms = atomic_load(&app->heard_ms);
         http_reply_header(reply, "Age", "%lld",

@@ -15,13 +15,13 @@ void api_tag_by_content(struct http_reply *reply)
     etag_of(reply->body.data, reply->body.size_bytes, reply->etag);
 }
 
-/* The twin that a path names; NULL with the problem in the reply. What a viewer may not see is not
- * there. Inside store_enter. */
-static const struct twin *find_twin(const struct app *app, const struct http_request *request,
-                                    struct http_reply *reply)
+/* The twin that a path names, and the put that made it; NULL with the problem in the reply. What a
+ * viewer may not see is not there. Inside store_enter. */
+static const struct twin *find_put(const struct app *app, const struct http_request *request,
+                                   struct http_reply *reply, uint64_t *put)
 {
     const char *vid = request->path_param[0];
-    const struct twin *twin = store_find(app->store, vid);
+    const struct twin *twin = store_find_put(app->store, vid, put);
     if (twin_visible(twin) && viewer_sees_vehicle(request->viewer, vid))
         return twin;
     http_problem(request, reply, PROBLEM_UNKNOWN_VEHICLE,
@@ -29,6 +29,13 @@ static const struct twin *find_twin(const struct app *app, const struct http_req
                  "/v1/vehicles lists them.",
                  vid);
     return NULL;
+}
+
+static const struct twin *find_twin(const struct app *app, const struct http_request *request,
+                                    struct http_reply *reply)
+{
+    uint64_t put;
+    return find_put(app, request, reply, &put);
 }
 
 static void refuse_part(const struct http_request *request, struct http_reply *reply,
@@ -60,6 +67,27 @@ static bool may_see(const struct http_request *request, struct http_reply *reply
 
 enum { TWIN_USUAL_BYTES = 2048 }; /* as JSON */
 
+/* The whole of a twin, for those who see all of it, is the same until the next put. */
+static bool kept_whole(const struct http_request *request, struct http_reply *reply, uint64_t put,
+                       bool metadata)
+{
+    return put != 0 && viewer_sees_everything(request->viewer) &&
+           http_kept(request, reply, put << 1 | metadata);
+}
+
+static void write_whole(const struct http_request *request, struct http_reply *reply,
+                        const struct twin *twin, const struct fields *fields, bool metadata)
+{
+    const struct app *app = request->app;
+    struct twin_view view = {request->viewer, app->config->region, metadata};
+    buf_reserve(&reply->body, TWIN_USUAL_BYTES);
+    if (fields)
+        fields_write(&reply->body, fields, twin, &view);
+    else
+        twin_write(&reply->body, twin, &view);
+    api_tag_by_content(reply);
+}
+
 void api_vehicle(const struct http_request *request, struct http_reply *reply)
 {
     const struct app *app = request->app;
@@ -68,18 +96,12 @@ void api_vehicle(const struct http_request *request, struct http_reply *reply)
     if (!query_flag(request, reply, "metadata", &metadata) ||
         !query_read_fields(request, reply, &fields))
         return;
+    uint64_t put;
     size_t place = store_enter(app->store);
     api_position(app, reply);
-    const struct twin *twin = find_twin(app, request, reply);
-    if (twin) {
-        buf_reserve(&reply->body, TWIN_USUAL_BYTES);
-        struct twin_view view = {request->viewer, app->config->region, metadata};
-        if (fields)
-            fields_write(&reply->body, fields, twin, &view);
-        else
-            twin_write(&reply->body, twin, &view);
-        api_tag_by_content(reply);
-    }
+    const struct twin *twin = find_put(app, request, reply, &put);
+    if (twin && (fields || !kept_whole(request, reply, put, metadata)))
+        write_whole(request, reply, twin, fields, metadata);
     store_leave(app->store, place);
     fields_free(fields);
 }

@@ -8,16 +8,31 @@ enum { SCOPE_BYTES = 12 }; /* of the scope's digest: enough that no two meet by 
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
+char *cursor_base64url_at(char *at, const void *bytes, size_t size)
+{
+    const unsigned char *in = bytes, *end = in + size;
+    for (; end - in >= 3; in += 3) {
+        uint32_t group = (uint32_t)in[0] << 16 | (uint32_t)in[1] << 8 | in[2];
+        *at++ = alphabet[group >> 18];
+        *at++ = alphabet[group >> 12 & 63];
+        *at++ = alphabet[group >> 6 & 63];
+        *at++ = alphabet[group & 63];
+    }
+    if (in == end)
+        return at;
+    uint32_t group = (uint32_t)in[0] << 16 | (end - in > 1 ? (uint32_t)in[1] << 8 : 0);
+    *at++ = alphabet[group >> 18];
+    *at++ = alphabet[group >> 12 & 63];
+    if (end - in > 1)
+        *at++ = alphabet[group >> 6 & 63];
+    return at;
+}
+
 void cursor_base64url(struct buf *out, const void *bytes, size_t size)
 {
-    const unsigned char *in = bytes;
-    for (size_t i = 0; i < size; i += 3) {
-        size_t left = size - i;
-        uint32_t group = (uint32_t)in[i] << 16 | (left > 1 ? (uint32_t)in[i + 1] << 8 : 0) |
-                         (left > 2 ? in[i + 2] : 0);
-        for (size_t digit = 0; digit < (left > 2 ? 4 : left + 1); digit++)
-            buf_addc(out, alphabet[group >> (18 - 6 * digit) & 63]);
-    }
+    char *at = buf_room(out, BASE64URL_BYTES(size));
+    if (at)
+        out->size_bytes += (size_t)(cursor_base64url_at(at, bytes, size) - at);
 }
 
 bool cursor_from_base64url(const char *text, size_t size, void *bytes, size_t room,

@@ -15,6 +15,9 @@
 enum { CURSOR_KEY_MAX_BYTES = 3072 };
 
 void cursor_base64url(struct buf *out, const void *bytes, size_t size);
+/* The same to where there is room, not NUL-terminated; what stands behind it. */
+#define BASE64URL_BYTES(size) (((size)*4 + 2) / 3)
+char *cursor_base64url_at(char *at, const void *bytes, size_t size);
 /* Decodes at most `room` bytes; false for what is no base64url or does not fit. */
 bool cursor_from_base64url(const char *text, size_t size, void *bytes, size_t room,
                            size_t *bytes_size);

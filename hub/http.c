@@ -7,6 +7,7 @@
 #include "hub/http_listen.h"
 #include "hub/http_send.h"
 #include "hub/http_shares.h"
+#include "hub/http_shelf.h"
 #include "hub/http_tls.h"
 #include "hub/log.h"
 #include "hub/metrics.h"
@@ -289,6 +290,7 @@ static void on_completed(void *closure, struct MHD_Connection *connection, void 
         return;
     *request = NULL;
     bool counted = x->counted;
+    http_shelf_release(x);
     exchange_end(x);
     if (link && !link->spare)
         link->spare = x;
@@ -327,6 +329,12 @@ const char *http_header(const struct http_request *request, const char *name)
 {
     const struct exchange *x = request->impl;
     return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
+}
+
+bool http_kept(const struct http_request *request, struct http_reply *reply, uint64_t mark)
+{
+    struct exchange *x = request->impl;
+    return x && reply == &x->reply && http_send_kept(x, &x->http->sender, mark);
 }
 
 bool http_gone(const struct http_request *request)

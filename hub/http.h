@@ -104,12 +104,23 @@ struct http_reply {
     struct buf headers;         /* written by http_reply_header alone */
     size_t header_count;
     struct http_stream *stream; /* what follows `body`; NULL: nothing does */
+    uint64_t mark;              /* http_kept's */
 };
 /* Sets a header, in the place of one of that name. `name` is a literal; control characters in the
  * value become blanks. Beyond HTTP_MAX_REPLY_HEADERS or HTTP_MAX_REPLY_HEADER_BYTES in all the
  * reply becomes a 500. */
 void http_reply_header(struct http_reply *reply, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* The same for a value as it is. */
+void http_reply_header_text(struct http_reply *reply, const char *name, const char *value);
+
+/* Whether the server has kept the answer of that mark, headers and ETag of which are not to be
+ * changed then: it sends that, and the handler is done. Where it has not, the handler makes the
+ * answer, with an ETag, and the server may keep it (hub/http_shelf.h). A mark is never 0, and names
+ * one content for the life of the server. Called when the headers are set, which are those of any
+ * answer of the mark, but for their values. */
+bool http_kept(const struct http_request *request, struct http_reply *reply, uint64_t mark);
 
 typedef void http_handler(const struct http_request *request, struct http_reply *reply);
 

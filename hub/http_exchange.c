@@ -1,7 +1,7 @@
 #include "hub/http_exchange.h"
 
-#include "hub/accept.h"
 #include "hub/gzip.h"
+#include "hub/http_shelf.h"
 #include "hub/http_stream.h"
 #include "hub/log.h"
 #include "hub/metrics.h"
@@ -288,6 +288,20 @@ static void finish_etag(struct exchange *x, bool may_pack)
     buf_reset(&reply->body);
 }
 
+/* What is sent was made before, unless the client has it already. */
+static void finish_kept(struct exchange *x)
+{
+    enum etag_match match = etag_match(x->head.if_none_match, x->reply.etag);
+    if (match == ETAG_OTHER) {
+        x->packed = x->place->packed;
+        memcpy(x->sent_etag, x->place->sent_etag, sizeof x->sent_etag);
+        return;
+    }
+    set_sent_etag(x, match == ETAG_PACKED || (match == ETAG_ANY && x->place->packed));
+    x->reply.status = 304;
+    http_shelf_release(x);
+}
+
 /* A body in pieces has no ETag: nobody has seen its end. */
 static void finish_stream(struct exchange *x)
 {
@@ -296,7 +310,7 @@ static void finish_stream(struct exchange *x)
         x->no_memory = reply->body.failed || reply->headers.failed;
         return;
     }
-    x->packed = accept_gzip(x->head.accept_encoding) && compressible(reply->content_type);
+    x->packed = x->accepts_gzip && compressible(reply->content_type);
     x->waits = reply->stream->waits;
     x->written_to = UINTPTR_MAX; /* by the library, for the request */
     x->pump = http_pump_new(reply, x->packed);
@@ -330,8 +344,12 @@ static void finish(struct exchange *x)
         finish_stream(x);
         return;
     }
-    bool may_pack = reply->body.size_bytes >= GZIP_MIN_BYTES &&
-                    accept_gzip(x->head.accept_encoding) && compressible(reply->content_type);
+    if (x->place) {
+        finish_kept(x);
+        return;
+    }
+    bool may_pack = reply->body.size_bytes >= GZIP_MIN_BYTES && x->accepts_gzip &&
+                    compressible(reply->content_type);
     if (reply->etag[0])
         finish_etag(x, may_pack);
     else

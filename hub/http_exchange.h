@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 struct MHD_Connection;
+struct shelf_place;
 
 enum {
     HTTP_REMOTE_BYTES = 48,           /* an address as text */
@@ -72,12 +73,14 @@ struct exchange {
     const struct http_auth *auth; /* the settings' */
     void *credential, *watch;     /* the auth's */
 
-    bool cors;              /* the page's origin may read the reply */
-    bool packed;            /* the reply's body is gzip */
-    struct http_pump *pump; /* sends the body in pieces; NULL: it is whole */
-    bool waits;             /* with pauses */
-    uintptr_t written_to;   /* of the buffer for it, since its last pause */
-    bool no_memory;         /* not even for a problem: `reply` is void */
+    bool accepts_gzip;
+    struct shelf_place *place; /* the kept answer that this is, or becomes (hub/http_shelf.h) */
+    bool cors;                 /* the page's origin may read the reply */
+    bool packed;               /* the reply's body is gzip */
+    struct http_pump *pump;    /* sends the body in pieces; NULL: it is whole */
+    bool waits;                /* with pauses */
+    uintptr_t written_to;      /* of the buffer for it, since its last pause */
+    bool no_memory;            /* not even for a problem: `reply` is void */
     char sent_etag[HTTP_SENT_ETAG_BYTES];
 
     bool counted;                   /* among the requests that http_stop waits for */

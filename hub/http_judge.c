@@ -1,6 +1,7 @@
 /* What is judged of a request before its handler is called (hub/http_exchange.h). */
 #include "hub/http_exchange.h"
 
+#include "hub/accept.h"
 #include "hub/utf8.h"
 
 #include <stdlib.h>
@@ -299,6 +300,7 @@ static bool preflight(struct exchange *x, const char *method)
 void exchange_judge(struct exchange *x, const struct exchange_rules *rules, const char *method)
 {
     char *query = x->text;
+    x->accepts_gzip = accept_gzip(x->head.accept_encoding);
     x->cors = origin_allowed(x->settings, x->head.origin);
     x->is_head = strcmp(method, "HEAD") == 0;
     x->request.method = x->is_head ? "GET" : method;

@@ -23,7 +23,8 @@ struct pattern {
 struct route_table {
     const struct http_route *routes;
     size_t pattern_count;
-    struct pattern patterns[]; /* in the order of the search */
+    size_t first[URI_MAX_SEGMENTS + 2]; /* pattern of at least so many segments */
+    struct pattern patterns[];          /* in the order of the search */
 };
 
 /* ---- compiling ---- */
@@ -128,6 +129,12 @@ struct route_table *route_table_new(const struct http_route *routes, size_t coun
         }
     }
     qsort(table->patterns, table->pattern_count, sizeof table->patterns[0], compare);
+    for (size_t segments = 0; segments < sizeof table->first / sizeof *table->first; segments++) {
+        size_t at = segments > 0 ? table->first[segments - 1] : 0;
+        while (at < table->pattern_count && table->patterns[at].segment_count < segments)
+            at++;
+        table->first[segments] = at;
+    }
     return table;
 }
 
@@ -138,9 +145,8 @@ void route_table_free(struct route_table *table)
 
 /* ---- finding ---- */
 
-static bool segment_fits(const struct segment *segment, const char *text)
+static bool segment_fits(const struct segment *segment, const char *text, size_t size)
 {
-    size_t size = strlen(text);
     if (!segment->is_param)
         return size == segment->literal_bytes && memcmp(text, segment->literal, size) == 0;
     if (size <= segment->literal_bytes)
@@ -149,12 +155,10 @@ static bool segment_fits(const struct segment *segment, const char *text)
            0;
 }
 
-static bool pattern_fits(const struct pattern *pattern, char **segments, size_t count)
+static bool pattern_fits(const struct pattern *pattern, char **segments, const size_t *sizes)
 {
-    if (pattern->segment_count != count)
-        return false;
-    for (size_t i = 0; i < count; i++)
-        if (!segment_fits(&pattern->segments[i], segments[i]))
+    for (size_t i = 0; i < pattern->segment_count; i++)
+        if (!segment_fits(&pattern->segments[i], segments[i], sizes[i]))
             return false;
     return true;
 }
@@ -173,9 +177,14 @@ static void take_params(const struct pattern *pattern, char **segments, struct r
 enum route_found route_find(const struct route_table *table, const char *method, char **segments,
                             size_t count, struct route_match *match)
 {
-    const struct pattern *pattern = table->patterns;
-    const struct pattern *end = table->patterns + table->pattern_count;
-    while (pattern < end && !pattern_fits(pattern, segments, count))
+    size_t sizes[URI_MAX_SEGMENTS];
+    if (count > URI_MAX_SEGMENTS)
+        return ROUTE_NO_PATH;
+    for (size_t i = 0; i < count; i++)
+        sizes[i] = strlen(segments[i]);
+    const struct pattern *pattern = table->patterns + table->first[count];
+    const struct pattern *end = table->patterns + table->first[count + 1];
+    while (pattern < end && !pattern_fits(pattern, segments, sizes))
         pattern++;
     if (pattern == end)
         return ROUTE_NO_PATH;

@@ -1,5 +1,6 @@
 #include "hub/http_send.h"
 
+#include "hub/http_shelf.h"
 #include "hub/http_stream.h"
 
 #include <string.h>
@@ -164,15 +165,42 @@ static void await_taking(struct exchange *x)
     http_deadline_set(x->deadline, ms);
 }
 
+/* Whether an answer may be one of many: it has no header of its request's alone, and is made and
+ * sent by the same thread. */
+static bool keeps(const struct exchange *x, const struct http_sender *sender)
+{
+    return !x->cors && !x->close &&
+           !(x->route->flags & (ROUTE_BLOCKING | ROUTE_SCAN | ROUTE_NATS)) &&
+           !atomic_load(&sender->draining) && !atomic_load(&sender->leaving);
+}
+
+bool http_send_kept(struct exchange *x, struct http_sender *sender, uint64_t mark)
+{
+    if (!keeps(x, sender))
+        return false;
+    return http_shelf_find(sender->shelf, x, mark);
+}
+
+static struct MHD_Response *kept_or_new(struct exchange *x, struct http_sender *sender)
+{
+    size_t body_bytes = x->reply.body.size_bytes;
+    if (x->place)
+        return http_shelf_response(x);
+    struct MHD_Response *response = response_of(x, sender);
+    if (response && x->reply.mark && x->reply.status == 200 && x->sent_etag[0] && keeps(x, sender))
+        http_shelf_put(sender->shelf, x, response, body_bytes);
+    return response;
+}
+
 enum MHD_Result http_send(struct exchange *x, struct http_sender *sender)
 {
     await_taking(x);
-    struct MHD_Response *response = x->no_memory ? NULL : response_of(x, sender);
+    struct MHD_Response *response = x->no_memory ? NULL : kept_or_new(x, sender);
     x->no_memory = response == NULL;
     enum MHD_Result result =
         MHD_queue_response(x->connection, response ? (unsigned)x->reply.status : 500,
                            response ? response : sender->no_memory);
-    if (response)
+    if (response && !x->place) /* a kept one is the shelf's */
         MHD_destroy_response(response);
     exchange_account(x);
     return result;
@@ -182,7 +210,8 @@ bool http_sender_init(struct http_sender *sender)
 {
     sender->no_memory = MHD_create_response_from_buffer(
         sizeof no_memory_body - 1, (void *)(uintptr_t)no_memory_body, MHD_RESPMEM_PERSISTENT);
-    return sender->no_memory && add_fixed_headers(sender->no_memory) &&
+    sender->shelf = http_shelf_new();
+    return sender->shelf && sender->no_memory && add_fixed_headers(sender->no_memory) &&
            MHD_add_response_header(sender->no_memory, "Content-Type", "application/problem+json") &&
            MHD_add_response_header(sender->no_memory, "Cache-Control", "no-store");
 }
@@ -192,4 +221,6 @@ void http_sender_done(struct http_sender *sender)
     if (sender->no_memory)
         MHD_destroy_response(sender->no_memory);
     sender->no_memory = NULL;
+    http_shelf_free(sender->shelf);
+    sender->shelf = NULL;
 }

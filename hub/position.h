@@ -34,6 +34,8 @@ void position_include(struct fleet_position *position, enum stream_label stream,
                       struct position written);
 /* NUL-terminated. */
 void position_write(const struct fleet_position *position, char token[POSITION_TOKEN_BYTES]);
+/* position_take as text; valid until the thread's next. */
+const char *position_token(const struct store *store);
 /* False for what is no position. What follows a dot is not the position's, but of what it was put
  * into (the id of a live query's event), and is passed over. */
 bool position_read(const char *token, struct fleet_position *position);

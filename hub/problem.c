@@ -112,24 +112,16 @@ static void drop_header(struct http_reply *reply, const char *name)
     }
 }
 
-void http_reply_header(struct http_reply *reply, const char *name, const char *format, ...)
+void http_reply_header_text(struct http_reply *reply, const char *name, const char *text)
 {
     struct buf *headers = &reply->headers;
     if (headers->failed)
         return;
-    drop_header(reply, name);
+    if (headers->size_bytes > 0)
+        drop_header(reply, name);
     buf_add(headers, name, strlen(name) + 1);
     size_t value = headers->size_bytes;
-    char text[HTTP_MAX_REPLY_HEADER_BYTES];
-    va_list args;
-    va_start(args, format);
-    int size = vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    if (size < 0 || (size_t)size >= sizeof text) {
-        headers->failed = true;
-        return;
-    }
-    buf_add(headers, text, (size_t)size + 1);
+    buf_add(headers, text, strlen(text) + 1);
     if (headers->size_bytes > HTTP_MAX_REPLY_HEADER_BYTES ||
         ++reply->header_count > HTTP_MAX_REPLY_HEADERS)
         headers->failed = true;
@@ -138,4 +130,17 @@ void http_reply_header(struct http_reply *reply, const char *name, const char *f
     for (char *c = headers->data + value; *c; c++)
         if ((unsigned char)*c < 0x20 || *c == 0x7F)
             *c = ' ';
+}
+
+void http_reply_header(struct http_reply *reply, const char *name, const char *format, ...)
+{
+    char text[HTTP_MAX_REPLY_HEADER_BYTES];
+    va_list args;
+    va_start(args, format);
+    int size = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (size < 0 || (size_t)size >= sizeof text)
+        reply->headers.failed = true;
+    else
+        http_reply_header_text(reply, name, text);
 }

@@ -172,13 +172,20 @@ static struct vehicle *find(const struct store *store, const char *vid, size_t s
     }
 }
 
-const struct twin *store_find(const struct store *store, const char *vid)
+const struct twin *store_find_put(const struct store *store, const char *vid, uint64_t *put)
 {
     size_t size = strlen(vid);
-    if (size > TOKEN_MAX_BYTES)
+    struct vehicle *vehicle = size <= TOKEN_MAX_BYTES ? find(store, vid, size) : NULL;
+    if (!vehicle)
         return NULL;
-    struct vehicle *vehicle = find(store, vid, size);
-    return vehicle ? atomic_load(vehicle->twin) : NULL;
+    *put = atomic_load(&vehicle->changed); /* before the twin, which is put in place first */
+    return atomic_load(vehicle->twin);
+}
+
+const struct twin *store_find(const struct store *store, const char *vid)
+{
+    uint64_t put;
+    return store_find_put(store, vid, &put);
 }
 
 /* ---- positions ---- */

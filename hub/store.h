@@ -55,6 +55,9 @@ void store_batch(const struct store *store, uint32_t first, uint32_t end,
                  const struct twin **twins);
 /* The newest twin of a vehicle, visible or not; NULL where the id is unknown. */
 const struct twin *store_find(const struct store *store, const char *vid);
+/* The same, and the number of a put that the twin is not older than. No two puts of all vehicles
+ * share one; 0 before the vehicle's first. */
+const struct twin *store_find_put(const struct store *store, const char *vid, uint64_t *put);
 
 /* ---- positions ---- */
 
