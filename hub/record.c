@@ -76,6 +76,8 @@ void record_init(struct record *record)
 
 /* ---- ids ---- */
 
+enum { ID_TIME_BYTES = 6 };
+
 void record_id_of(enum record_kind kind, const void *key, size_t key_bytes,
                   uint8_t id[RECORD_ID_BYTES])
 {
@@ -87,6 +89,18 @@ void record_id_of(enum record_kind kind, const void *key, size_t key_bytes,
     record_sha256(text.data, text.size_bytes, hash);
     buf_done(&text);
     memcpy(id, hash, RECORD_ID_BYTES);
+}
+
+void record_id_of_time(enum record_kind kind, int64_t time_ns, const void *key, size_t key_bytes,
+                       uint8_t id[RECORD_ID_BYTES])
+{
+    int64_t time_ms = time_ns < 0 ? 0 : time_ns / NS_PER_MS; /* int64 ns are 44 bits of ms */
+    record_id_of(kind, key, key_bytes, id);
+    memmove(id + ID_TIME_BYTES, id, RECORD_ID_BYTES - ID_TIME_BYTES);
+    for (int i = ID_TIME_BYTES - 1; i >= 0; i--) {
+        id[i] = (uint8_t)(time_ms & 0xff);
+        time_ms >>= 8;
+    }
 }
 
 void record_id_format(const uint8_t id[RECORD_ID_BYTES], char text[RECORD_ID_TEXT_BYTES])

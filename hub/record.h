@@ -109,6 +109,11 @@ void record_init(struct record *record);
  * all that tells this record from any other of its kind, e.g. "VID-001/offline/1767225600000". */
 void record_id_of(enum record_kind kind, const void *key, size_t key_bytes,
                   uint8_t id[RECORD_ID_BYTES]);
+/* The same of what there is much of: first the milliseconds of a time that the key says too (48
+ * bits, since 1970, what does not fit is cut to what does), then 80 bits of the hash. Such ids sort
+ * by time, so what is new goes to one end of the archive's index rather than all over it. */
+void record_id_of_time(enum record_kind kind, int64_t time_ns, const void *key, size_t key_bytes,
+                       uint8_t id[RECORD_ID_BYTES]);
 /* 32 lower-case hex digits. */
 void record_id_format(const uint8_t id[RECORD_ID_BYTES], char text[RECORD_ID_TEXT_BYTES]);
 bool record_id_parse(const char *text, size_t size, uint8_t id[RECORD_ID_BYTES]);

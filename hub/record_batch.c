@@ -3,7 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK_BYTES = 256 * 1024, FIRST_ROWS = 128 };
+enum {
+    CHUNK_BYTES = 256 * 1024,
+    FIRST_ROWS = 128,
+    QUICK_MS = 400, /* a full batch that takes less may be larger, */
+    SLOW_MS = 1500, /* and one that takes more is too large: far below the lease's silence */
+};
 
 /* The strings of the rows live in chunks, so that they stay where they are as more come. */
 struct record_chunk {
@@ -36,6 +41,7 @@ struct record_batch *record_batch_new(const char *region)
     struct record_batch *batch = calloc(1, sizeof *batch);
     if (!batch)
         return NULL;
+    batch->limit = RECORD_BATCH_ROWS_MIN;
     batch->region = strdup(region);
     if (!batch->region) {
         record_batch_free(batch);
@@ -133,5 +139,20 @@ size_t record_batch_count(const struct record_batch *batch)
 
 bool record_batch_full(const struct record_batch *batch)
 {
-    return batch->count >= RECORD_BATCH_ROWS || batch->bytes >= RECORD_BATCH_BYTES;
+    return batch->count >= batch->limit || batch->bytes >= RECORD_BATCH_BYTES;
+}
+
+void record_batch_limit(struct record_batch *batch, size_t rows)
+{
+    rows = rows > RECORD_BATCH_ROWS_MIN ? rows : RECORD_BATCH_ROWS_MIN;
+    batch->limit = rows < RECORD_BATCH_ROWS ? rows : RECORD_BATCH_ROWS;
+}
+
+void record_batch_adapt(struct record_batch *done, struct record_batch *next, int64_t took_ms)
+{
+    if (record_batch_full(done) && took_ms < QUICK_MS)
+        record_batch_limit(done, done->limit * 2);
+    else if (took_ms > SLOW_MS)
+        record_batch_limit(done, done->limit / 2);
+    next->limit = done->limit;
 }

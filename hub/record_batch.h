@@ -4,8 +4,8 @@
  *
  * Ownership: a batch copies what is added to it.
  * Threads: one per batch.
- * Limits: RECORD_BATCH_ROWS and RECORD_BATCH_BYTES say when a batch is full; one record may go
- *         beyond the bytes.
+ * Limits: RECORD_BATCH_ROWS (or fewer, see record_batch_limit) and RECORD_BATCH_BYTES say when a
+ *         batch is full; one record may go beyond the bytes.
  */
 #ifndef HUB_RECORD_BATCH_H
 #define HUB_RECORD_BATCH_H
@@ -15,8 +15,9 @@
 #include "hub/record_throttle.h"
 
 enum {
-    RECORD_BATCH_ROWS = 4096,
-    RECORD_BATCH_BYTES = 4 * 1024 * 1024,
+    RECORD_BATCH_ROWS = 16384,
+    RECORD_BATCH_ROWS_MIN = 1024,
+    RECORD_BATCH_BYTES = 8 * 1024 * 1024,
     RECORD_STREAMS = 3, /* TWIN_EVENTS, TWIN_ACK, TWIN_RECORD */
 };
 
@@ -38,6 +39,12 @@ void record_batch_reset(struct record_batch *batch);
 bool record_batch_add(struct record_batch *batch, const struct record *record, int32_t day);
 size_t record_batch_count(const struct record_batch *batch);
 bool record_batch_full(const struct record_batch *batch);
+/* How many rows fill it from now on, within RECORD_BATCH_ROWS_MIN and RECORD_BATCH_ROWS. */
+void record_batch_limit(struct record_batch *batch, size_t rows);
+/* `done` took so long to commit: sets both to as many rows as the server takes in a fraction of a
+ * second. What a batch costs beside its rows then counts for little, and the heartbeat that comes
+ * with its commit is never late. */
+void record_batch_adapt(struct record_batch *done, struct record_batch *next, int64_t took_ms);
 
 /* What goes with the rows: the position of each stream that has moved (stream NULL: it has not),
  * and its throttle (NULL: nothing counted). */

@@ -18,7 +18,7 @@ struct record_chunk;
 struct record_batch {
     char *region;
     struct record_row *rows;
-    size_t count, capacity;
+    size_t count, capacity, limit;
     size_t bytes;
     struct record_chunk *chunks; /* the newest first */
 };
@@ -31,8 +31,11 @@ enum pg_status record_rows_digests(struct pg *pg, struct pg_params *params,
 enum pg_status record_rows_load_digests(struct pg *pg, struct pg_load *load,
                                         const struct record_row *rows, size_t count,
                                         struct pg_error *error);
-enum pg_status record_rows_load(struct pg *pg, const struct record_row *rows, size_t count,
-                                struct pg_error *error);
+/* Those that are no duplicates, each as `seal` has completed it: called in their order, while the
+ * server is at the rows before. False: no memory. */
+typedef bool record_rows_seal_fn(void *closure, struct record_row *row);
+enum pg_status record_rows_load(struct pg *pg, struct record_row *rows, size_t count,
+                                record_rows_seal_fn *seal, void *closure, struct pg_error *error);
 enum pg_status record_rows_positions(struct pg *pg, struct pg_params *params,
                                      const struct record_progress progress[RECORD_STREAMS],
                                      struct pg_error *error);

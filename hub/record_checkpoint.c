@@ -22,6 +22,13 @@ enum {
     PUBLISH_REST_MS = 10000, /* after a failure */
     MSG_ID_BYTES = 64,
     DATA_BYTES = 1024,
+    MADE_MAX = RECORD_BATCH_ROWS / RECORD_CHECKPOINT_RECORDS + 2, /* in one transaction */
+};
+
+/* Made in the transaction under way, and not yet saved. */
+struct made {
+    int64_t size, made_us;
+    size_t note_bytes; /* of `made` */
 };
 
 struct record_checkpoint {
@@ -35,8 +42,11 @@ struct record_checkpoint {
     int64_t last_ms;
     int64_t log_size;  /* records committed */
     int64_t made_size; /* in the transaction under way; 0: none */
-    struct buf made, note;
-    bool key_noted; /* the current key is in signing_keys */
+    struct made making[MADE_MAX];
+    int making_count;
+    struct buf making_notes; /* one behind the other */
+    struct buf made, note;   /* the last one: of this transaction, and committed */
+    bool key_noted;          /* the current key is in signing_keys */
 
     bool asked;             /* what is published is known */
     int64_t published_size; /* up to here nothing has to be published */
@@ -124,6 +134,7 @@ void record_checkpoint_free(struct record_checkpoint *checkpoint)
     if (!checkpoint)
         return;
     buf_done(&checkpoint->vkey);
+    buf_done(&checkpoint->making_notes);
     buf_done(&checkpoint->made);
     buf_done(&checkpoint->note);
     free(checkpoint);
@@ -216,6 +227,8 @@ enum pg_status record_checkpoint_begin(struct record_checkpoint *checkpoint, str
 void record_checkpoint_batch(struct record_checkpoint *checkpoint)
 {
     checkpoint->made_size = 0;
+    checkpoint->making_count = 0;
+    buf_reset(&checkpoint->making_notes);
 }
 
 bool record_checkpoint_full(const struct record_checkpoint *checkpoint, int64_t size)
@@ -246,16 +259,12 @@ static enum pg_status note_key(struct record_checkpoint *checkpoint, struct pg *
     return pg_run(pg, &insert, params, NULL, error);
 }
 
-enum pg_status record_checkpoint_make(struct record_checkpoint *checkpoint, struct pg *pg,
-                                      struct pg_params *params, const struct tree_edge *edge,
-                                      struct pg_error *error)
+bool record_checkpoint_make(struct record_checkpoint *checkpoint, const struct tree_edge *edge)
 {
-    static const struct pg_statement insert = {
-        .name = "record_checkpoint",
-        .sql = "INSERT INTO checkpoints (size, made, note) "
-               "VALUES ($1::bigint, $2::timestamptz, $3::text) ON CONFLICT DO NOTHING"};
     struct tree_hash root;
     int64_t now_ns = clock_wall_ns() / NS_PER_MS * NS_PER_MS;
+    if (checkpoint->making_count == MADE_MAX)
+        return true; /* the next batch makes the next one */
     tree_edge_root(edge, &root);
     buf_reset(&checkpoint->made);
     audit_note_write(&checkpoint->made, checkpoint->origin, edge->size, &root, now_ns);
@@ -263,21 +272,54 @@ enum pg_status record_checkpoint_make(struct record_checkpoint *checkpoint, stru
                                             checkpoint->signers.previous};
     for (size_t i = 0; i < sizeof signers / sizeof *signers; i++) {
         if (signers[i] && !audit_note_sign(&checkpoint->made, checkpoint->origin, signers[i]))
-            return no_memory(error);
+            return false;
     }
+    buf_add(&checkpoint->making_notes, checkpoint->made.data, checkpoint->made.size_bytes);
+    if (checkpoint->made.failed || checkpoint->making_notes.failed)
+        return false;
+    checkpoint->making[checkpoint->making_count++] =
+        (struct made){edge->size, now_ns / 1000, checkpoint->made.size_bytes};
+    checkpoint->made_size = edge->size;
+    return true;
+}
+
+static void add_made(struct pg_params *params, const struct record_checkpoint *checkpoint)
+{
+    const char *note = checkpoint->making_notes.data;
+    pg_params_reset(params);
+    pg_array_begin(params, PG_INT8);
+    for (int i = 0; i < checkpoint->making_count; i++)
+        pg_array_int8(params, checkpoint->making[i].size);
+    pg_array_end(params);
+    pg_array_begin(params, PG_TIMESTAMPTZ);
+    for (int i = 0; i < checkpoint->making_count; i++)
+        pg_array_timestamp_us(params, checkpoint->making[i].made_us);
+    pg_array_end(params);
+    pg_array_begin(params, PG_TEXT);
+    for (int i = 0; i < checkpoint->making_count; i++) {
+        pg_array_bytes(params, note, checkpoint->making[i].note_bytes);
+        note += checkpoint->making[i].note_bytes;
+    }
+    pg_array_end(params);
+}
+
+enum pg_status record_checkpoint_save(struct record_checkpoint *checkpoint, struct pg *pg,
+                                      struct pg_params *params, struct pg_error *error)
+{
+    static const struct pg_statement insert = {
+        .name = "record_checkpoints",
+        .sql = "INSERT INTO checkpoints (size, made, note) "
+               "SELECT * FROM unnest($1::bigint[], $2::timestamptz[], $3::text[]) "
+               "ON CONFLICT DO NOTHING"};
     enum pg_status status = PG_OK;
+    if (checkpoint->making_count == 0)
+        return PG_OK;
     if (checkpoint->signers.current && !checkpoint->key_noted)
-        status = note_key(checkpoint, pg, params, edge->size, error);
+        status = note_key(checkpoint, pg, params, checkpoint->making[0].size, error);
     if (status != PG_OK)
         return status;
-    pg_params_reset(params);
-    pg_add_int8(params, edge->size);
-    pg_add_timestamp_us(params, now_ns / 1000);
-    pg_add_text(params, buf_cstr(&checkpoint->made), checkpoint->made.size_bytes);
-    status = pg_run(pg, &insert, params, NULL, error);
-    if (status == PG_OK)
-        checkpoint->made_size = edge->size;
-    return status;
+    add_made(params, checkpoint);
+    return pg_run(pg, &insert, params, NULL, error);
 }
 
 bool record_checkpoint_waiting(const struct record_checkpoint *checkpoint)

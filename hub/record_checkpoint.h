@@ -56,10 +56,11 @@ void record_checkpoint_batch(struct record_checkpoint *checkpoint);
 bool record_checkpoint_full(const struct record_checkpoint *checkpoint, int64_t size);
 /* True when one has to be made for a log of that size, at the end of a batch. */
 bool record_checkpoint_due(const struct record_checkpoint *checkpoint, int64_t size);
-/* Within the transaction that commits this edge. */
-enum pg_status record_checkpoint_make(struct record_checkpoint *checkpoint, struct pg *pg,
-                                      struct pg_params *params, const struct tree_edge *edge,
-                                      struct pg_error *error);
+/* Makes one of this edge, and keeps it for `save`. False: no memory. */
+bool record_checkpoint_make(struct record_checkpoint *checkpoint, const struct tree_edge *edge);
+/* Those that were made, within the transaction that commits what they cover. */
+enum pg_status record_checkpoint_save(struct record_checkpoint *checkpoint, struct pg *pg,
+                                      struct pg_params *params, struct pg_error *error);
 /* That transaction is committed, the log has that many records; the checkpoint, if one was made,
  * may be published. */
 void record_checkpoint_committed(struct record_checkpoint *checkpoint, int64_t size);

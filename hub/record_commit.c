@@ -115,24 +115,6 @@ static int64_t number(struct record_batch *batch, int64_t next_seq)
     return next_seq;
 }
 
-/* Gives the new rows what the archive adds to them. */
-static enum pg_status seal(struct record_commit *commit, struct record_batch *batch,
-                           struct log_end *end, struct pg_error *error)
-{
-    for (size_t i = 0; i < batch->count; i++) {
-        struct record_row *row = &batch->rows[i];
-        row->record.archived_ns = end->archived_ns; /* one of all rows, see log_begin */
-        if (row->duplicate)
-            continue;
-        row->record.seq = end->next_seq++;
-        if (!record_hash(&row->record, &commit->scratch, row->record.hash)) {
-            *error = (struct pg_error){.text = "no memory"};
-            return PG_FAILED;
-        }
-    }
-    return PG_OK;
-}
-
 /* Tells the digests of all rows that are not known to be duplicates, and marks those that turn out
  * to be. Where that moves others to another place in the log than the digests were told, *again:
  * the transaction has to be made anew, knowing the duplicates (the hub's role cannot change a
@@ -142,52 +124,47 @@ static enum pg_status dedupe(struct record_commit *commit, struct record_batch *
                              struct pg_error *error)
 {
     struct pg_result *inserted = NULL;
-    int64_t told = number(batch, end->next_seq) - end->next_seq;
-    if (told > 0) {
-        enum pg_status status =
-            record_rows_digests(pg, &commit->params, batch->rows, batch->count, &inserted, error);
-        if (status != PG_OK)
-            return status;
-        int64_t taken = pg_rows(inserted);
-        *again = taken > 0 && taken < told;
-        if (taken < told)
-            mark_duplicates(batch, inserted);
-        pg_result_free(inserted);
-    }
-    return *again ? PG_OK : seal(commit, batch, end, error);
-}
-
-/* Loads the digests, and hashes the rows while the server is at it. */
-static enum pg_status load_digests(struct record_commit *commit, struct record_batch *batch,
-                                   struct pg *pg, struct log_end *end, struct pg_error *error)
-{
-    struct pg_load load;
-    struct pg_error seal_error;
-    if (number(batch, end->next_seq) == end->next_seq)
+    int64_t next_seq = number(batch, end->next_seq);
+    int64_t told = next_seq - end->next_seq;
+    if (told == 0)
         return PG_OK;
-    enum pg_status status = record_rows_load_digests(pg, &load, batch->rows, batch->count, error);
+    enum pg_status status =
+        record_rows_digests(pg, &commit->params, batch->rows, batch->count, &inserted, error);
     if (status != PG_OK)
         return status;
-    enum pg_status sealed = seal(commit, batch, end, &seal_error);
-    status = pg_load_result(&load, error);
-    if (status == PG_OK && sealed != PG_OK) {
-        *error = seal_error;
-        status = sealed;
-    }
-    return status;
+    int64_t taken = pg_rows(inserted);
+    *again = taken > 0 && taken < told;
+    if (taken < told)
+        mark_duplicates(batch, inserted);
+    pg_result_free(inserted);
+    end->next_seq += taken;
+    return PG_OK;
 }
 
-/* The new records' hashes become leaves, and all of the tree that this changes is written. */
-static enum pg_status grow(struct record_commit *commit, const struct record_batch *batch,
-                           struct pg *pg, struct pg_error *error)
+static enum pg_status load_digests(struct record_batch *batch, struct pg *pg, struct log_end *end,
+                                   struct pg_error *error)
 {
-    enum pg_status status = PG_OK;
-    for (size_t i = 0; i < batch->count && status == PG_OK; i++) {
-        if (!batch->rows[i].duplicate)
-            status = record_tree_append(commit->tree, pg, &commit->params,
-                                        batch->rows[i].record.hash, error);
-    }
-    return status == PG_OK ? record_tree_save(commit->tree, pg, &commit->params, error) : status;
+    struct pg_load load;
+    int64_t next_seq = number(batch, end->next_seq);
+    if (next_seq == end->next_seq)
+        return PG_OK;
+    end->next_seq = next_seq;
+    enum pg_status status = record_rows_load_digests(pg, &load, batch->rows, batch->count, error);
+    return status == PG_OK ? pg_load_result(&load, error) : status;
+}
+
+struct sealing {
+    struct record_commit *commit;
+    int64_t archived_ns;
+};
+
+/* Gives a new row what the archive adds to it, and the tree its leaf. */
+static bool seal(void *closure, struct record_row *row)
+{
+    struct sealing *sealing = closure;
+    row->record.archived_ns = sealing->archived_ns;
+    return record_hash(&row->record, &sealing->commit->scratch, row->record.hash) &&
+           record_tree_append(sealing->commit->tree, row->record.hash);
 }
 
 static enum pg_status log_finish(struct record_commit *commit, struct pg *pg, int64_t writer,
@@ -223,18 +200,19 @@ static enum pg_status write_all(struct record_commit *commit, struct record_batc
                                 struct pg_error *error)
 {
     int64_t first = end->next_seq;
+    struct sealing sealing = {commit, end->archived_ns}; /* one time of all rows, see log_begin */
     enum pg_status status = attempt->careful
                                 ? dedupe(commit, batch, pg, end, &attempt->again, error)
-                                : load_digests(commit, batch, pg, end, error);
+                                : load_digests(batch, pg, end, error);
     if (status != PG_OK || attempt->again)
         return status;
     failpoint_reached(FAILPOINT_RECORD_DIGESTED);
     status = record_tree_begin(commit->tree, pg, writer, first - 1, error);
     if (status == PG_OK && end->next_seq > first)
-        status = record_rows_load(pg, batch->rows, batch->count, error);
+        status = record_rows_load(pg, batch->rows, batch->count, seal, &sealing, error);
     failpoint_reached(FAILPOINT_RECORD_INSERTED);
     if (status == PG_OK)
-        status = grow(commit, batch, pg, error);
+        status = record_tree_save(commit->tree, pg, &commit->params, error);
     failpoint_reached(FAILPOINT_RECORD_GROWN);
     if (status == PG_OK)
         status = log_finish(commit, pg, writer, progress, end, error);

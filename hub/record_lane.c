@@ -343,6 +343,8 @@ static bool commit(struct record_lane *lane)
     struct record_outcome outcome;
     struct pg_error error;
 
+    int64_t from_ms = clock_mono_ms();
+
     record_streams_progress(lane->streams, progress);
     failpoint_reached(FAILPOINT_RECORD_GATHERED);
     lane->ahead_failed = false;
@@ -361,6 +363,7 @@ static bool commit(struct record_lane *lane)
         return false;
     }
     failpoint_reached(FAILPOINT_RECORD_COMMITTED);
+    record_batch_adapt(lane->batch, lane->ahead, clock_mono_ms() - from_ms);
     committed(lane, progress, &outcome);
     if (lane->ahead_failed)
         fail(lane, "reading", "no memory");

@@ -71,7 +71,7 @@ static bool id_of_envelope(struct record_maker *maker, const struct envelope *en
     doc_write(key, envelope->data);
     if (key->failed)
         return false;
-    record_id_of(record->kind, key->data, key->size_bytes, record->id);
+    record_id_of_time(record->kind, envelope->timestamp_ns, key->data, key->size_bytes, record->id);
     return true;
 }
 

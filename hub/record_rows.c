@@ -218,16 +218,20 @@ static void load_row(struct pg_load *load, const struct record_row *row)
     pg_load_bytes(load, record->data.at, record->data.size);
 }
 
-enum pg_status record_rows_load(struct pg *pg, const struct record_row *at, size_t count,
-                                struct pg_error *error)
+enum pg_status record_rows_load(struct pg *pg, struct record_row *rows, size_t count,
+                                record_rows_seal_fn *seal, void *closure, struct pg_error *error)
 {
-    struct rows rows = {at, count};
     struct pg_load load;
     enum pg_status status = pg_load_begin(&load, pg, load_records, error);
     if (status != PG_OK)
         return status;
-    EACH_NEW(rows, row)
-    {
+    for (struct record_row *row = rows; row < rows + count; row++) {
+        if (row->duplicate)
+            continue;
+        if (!seal(closure, row)) {
+            load.bytes.failed = true; /* no memory: the session cannot go on within these rows */
+            return pg_load_end(&load, error);
+        }
         status = pg_load_row(&load, RECORD_COLUMNS, error);
         if (status != PG_OK)
             return status;

@@ -58,26 +58,29 @@ enum pg_status record_tree_begin(struct record_tree *tree, struct pg *pg, int64_
     return status;
 }
 
-enum pg_status record_tree_append(struct record_tree *tree, struct pg *pg, struct pg_params *params,
-                                  const uint8_t hash[RECORD_HASH_BYTES], struct pg_error *error)
+bool record_tree_append(struct record_tree *tree, const uint8_t hash[RECORD_HASH_BYTES])
 {
     struct tree_hash leaf;
     memcpy(leaf.bytes, hash, sizeof leaf.bytes);
     tree_growth_append(&tree->growth, &leaf);
     /* A large batch gets several. */
     if (!tree->checkpoint || !record_checkpoint_full(tree->checkpoint, tree->growth.edge.size))
-        return PG_OK;
-    return record_checkpoint_make(tree->checkpoint, pg, params, &tree->growth.edge, error);
+        return true;
+    return record_checkpoint_make(tree->checkpoint, &tree->growth.edge);
 }
 
 enum pg_status record_tree_save(struct record_tree *tree, struct pg *pg, struct pg_params *params,
                                 struct pg_error *error)
 {
     enum pg_status status = tree_growth_save(&tree->growth, pg, params, error);
-    if (status == PG_OK && tree->checkpoint &&
-        record_checkpoint_due(tree->checkpoint, tree->growth.edge.size))
-        status = record_checkpoint_make(tree->checkpoint, pg, params, &tree->growth.edge, error);
-    return status;
+    if (status != PG_OK || !tree->checkpoint)
+        return status;
+    if (record_checkpoint_due(tree->checkpoint, tree->growth.edge.size) &&
+        !record_checkpoint_make(tree->checkpoint, &tree->growth.edge)) {
+        *error = (struct pg_error){.text = "no memory"};
+        return PG_FAILED;
+    }
+    return record_checkpoint_save(tree->checkpoint, pg, params, error);
 }
 
 void record_tree_committed(struct record_tree *tree)

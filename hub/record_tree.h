@@ -25,9 +25,9 @@ void record_tree_checkpoints(struct record_tree *tree, struct record_checkpoint 
 /* `records`: how many the log has. PG_FAILED where the tree is not the log's. */
 enum pg_status record_tree_begin(struct record_tree *tree, struct pg *pg, int64_t writer,
                                  int64_t records, struct pg_error *error);
-/* May make a checkpoint, with the tree as it is then. */
-enum pg_status record_tree_append(struct record_tree *tree, struct pg *pg, struct pg_params *params,
-                                  const uint8_t hash[RECORD_HASH_BYTES], struct pg_error *error);
+/* Asks nothing of the server. May make a checkpoint, with the tree as it is then. False: no memory.
+ */
+bool record_tree_append(struct record_tree *tree, const uint8_t hash[RECORD_HASH_BYTES]);
 enum pg_status record_tree_save(struct record_tree *tree, struct pg *pg, struct pg_params *params,
                                 struct pg_error *error);
 void record_tree_committed(struct record_tree *tree);

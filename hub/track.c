@@ -84,7 +84,7 @@ bool track_record(const struct twin *twin, int64_t slot_ns, struct buf *data, st
         return false;
     record_init(record);
     int size = snprintf(key, sizeof key, "%s/%" PRId64, twin->vid, slot_ns);
-    record_id_of(RECORD_TRACK, key, (size_t)size, record->id);
+    record_id_of_time(RECORD_TRACK, slot_ns, key, (size_t)size, record->id);
     record->kind = RECORD_TRACK;
     record->vid = (struct slice){twin->vid, strlen(twin->vid)};
     record->type = (struct slice){type, sizeof type - 1};

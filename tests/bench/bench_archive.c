@@ -42,13 +42,15 @@ static void fill(struct bus *bus, int events)
     char subject[128], payload[256];
     struct bus_outbox *outbox = bus_outbox_new(bus, OUTBOX_MAX, ignore, &failed);
     for (int i = 0; outbox && i < events; i++) {
+        /* Ten thousand a second, each up to a second on its way. */
+        int ms = i / 10 + i % VEHICLES * 7919 % 1000;
         snprintf(subject, sizeof subject, "fleet.bench.veh.VID-%04d.evt.waypoint", i % VEHICLES);
         int size =
             snprintf(payload, sizeof payload,
-                     "{\"timestamp\":\"2026-01-15T10:30:00.123Z\",\"boot\":\"b7\",\"seq\":%d,"
+                     "{\"timestamp\":\"2026-01-15T10:%02d:%02d.%03dZ\",\"boot\":\"b7\",\"seq\":%d,"
                      "\"data\":{\"index\":%d,\"lat\":59.9139,\"lon\":10.7522,\"alt\":120.5,"
                      "\"severity\":\"info\",\"text\":\"reached waypoint of the mission\"}}",
-                     i, i);
+                     ms / 60000 % 60, ms / 1000 % 60, ms % 1000, i, i);
         struct bus_store what = {.subject = subject,
                                  .data = payload,
                                  .size = (size_t)size,

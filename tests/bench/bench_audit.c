@@ -85,6 +85,7 @@ static void fill(struct pg *pg, const struct config *config, const struct record
     if (record_lease_claim(pg, "bench/r", "bench", &lease, &writer, &error) != PG_OK ||
         lease != RECORD_LEASE_MINE)
         die("filling", "the database is somebody else's");
+    record_batch_limit(batch, RECORD_BATCH_ROWS);
     record_tree_checkpoints(record_commit_tree(commit), checkpoint);
     if (record_checkpoint_begin(checkpoint, pg, batch, &error) != PG_OK)
         die("filling", error.text);

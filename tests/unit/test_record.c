@@ -1,5 +1,6 @@
 /* Records: their JSON, their ids, their hash, and what becomes a record. */
 #include "hub/record.h"
+#include "hub/record_batch.h"
 #include "hub/record_hash.h"
 #include "hub/record_make.h"
 
@@ -188,6 +189,33 @@ static void record_id_reads_back_and_tells_kinds_apart(void **state)
     assert_true(record_id_parse(text, strlen(text), b));
     assert_memory_equal(a, b, sizeof a);
     assert_false(record_id_parse(text, strlen(text) - 1, b));
+}
+
+static void record_id_of_time_sorts_by_it_and_tells_keys_apart(void **state)
+{
+    (void)state;
+    /* 2026-01-15T10:30:00.123Z is 1768473000123 ms since 1970. */
+    static const uint8_t head[] = {0x01, 0x9b, 0xc1, 0x34, 0x78, 0xbb};
+    const int64_t at_ns = INT64_C(1768473000123) * NS_PER_MS;
+    uint8_t a[RECORD_ID_BYTES], b[RECORD_ID_BYTES];
+    record_id_of_time(RECORD_EVENT, at_ns, "a", 1, a);
+    assert_memory_equal(a, head, sizeof head);
+    record_id_of_time(RECORD_EVENT, at_ns, "b", 1, b);
+    assert_memory_equal(b, head, sizeof head);
+    assert_memory_not_equal(a, b, sizeof a);
+    record_id_of_time(RECORD_ACK, at_ns, "a", 1, b);
+    assert_memory_not_equal(a, b, sizeof a);
+
+    static const int64_t times_ns[] = {INT64_MIN,         0,        NS_PER_MS, at_ns,
+                                       at_ns + NS_PER_MS, INT64_MAX};
+    for (size_t i = 0; i + 1 < sizeof times_ns / sizeof *times_ns; i++) {
+        record_id_of_time(RECORD_EVENT, times_ns[i], "a", 1, a);
+        record_id_of_time(RECORD_EVENT, times_ns[i + 1], "a", 1, b);
+        if (times_ns[i] == INT64_MIN) /* before 1970 is 1970 */
+            assert_memory_equal(a, b, sizeof a);
+        else
+            assert_true(memcmp(a, b, sizeof a) < 0);
+    }
 }
 
 /* The vector that another implementation has to meet (record_hash.h). */
@@ -415,6 +443,45 @@ static void severity_is_a_name_or_a_syslog_number(void **state)
     }
 }
 
+/* ---- batches ---- */
+
+static size_t fill(struct record_batch *batch)
+{
+    struct record record;
+    record_init(&record);
+    record.kind = RECORD_EVENT;
+    record.type = (struct slice){"t", 1};
+    record.data = (struct slice){"{}", 2};
+    record_batch_reset(batch);
+    while (!record_batch_full(batch))
+        assert_true(record_batch_add(batch, &record, 0));
+    return record_batch_count(batch);
+}
+
+static void batch_holds_as_many_rows_as_are_quick_to_commit(void **state)
+{
+    (void)state;
+    struct record_batch *one = record_batch_new("r"), *two = record_batch_new("r");
+    assert_int_equal(fill(one), RECORD_BATCH_ROWS_MIN);
+    record_batch_adapt(one, two, 0);
+    assert_int_equal(fill(two), 2 * RECORD_BATCH_ROWS_MIN);
+    for (int i = 0; i < 20; i++) {
+        fill(one);
+        record_batch_adapt(one, two, 0);
+    }
+    assert_int_equal(fill(two), RECORD_BATCH_ROWS);
+    record_batch_adapt(two, one, 100000);
+    assert_int_equal(fill(one), RECORD_BATCH_ROWS / 2);
+    record_batch_reset(one);
+    record_batch_adapt(one, two, 0); /* not full: it says nothing */
+    assert_int_equal(fill(two), RECORD_BATCH_ROWS / 2);
+    for (int i = 0; i < 20; i++)
+        record_batch_adapt(one, two, 100000);
+    assert_int_equal(fill(two), RECORD_BATCH_ROWS_MIN);
+    record_batch_free(one);
+    record_batch_free(two);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -424,6 +491,7 @@ int main(void)
         cmocka_unit_test(record_subject_names_kind_and_vehicle),
         cmocka_unit_test(record_member_text_is_byte_for_byte),
         cmocka_unit_test(record_id_reads_back_and_tells_kinds_apart),
+        cmocka_unit_test(record_id_of_time_sorts_by_it_and_tells_keys_apart),
         cmocka_unit_test(record_hash_covers_the_line_as_documented),
         cmocka_unit_test(record_sha256_is_that_of_fips_180),
         cmocka_unit_test(make_event_keeps_every_member),
@@ -433,6 +501,7 @@ int main(void)
         cmocka_unit_test(make_refused_payload_is_cut_and_subject_made_text),
         cmocka_unit_test(make_own_record_is_taken_and_a_malformed_one_rejected),
         cmocka_unit_test(severity_is_a_name_or_a_syslog_number),
+        cmocka_unit_test(batch_holds_as_many_rows_as_are_quick_to_commit),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
