@@ -35,7 +35,7 @@
 enum {
     COMMAND_BUCKETS = 4096,
     COMMAND_KEPT_MAX = 20000, /* in memory; older ones are read from the bucket by their id */
-    COMMAND_WINDOW = 256,     /* routine messages published and not answered */
+    COMMAND_WINDOW = 32,      /* routine messages published and not answered */
     COMMAND_STORE_MS = 2000,  /* for one write to the bucket */
     COMMAND_KEY_BYTES = 160,
 };

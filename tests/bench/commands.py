@@ -3,7 +3,7 @@
 and collects the same acknowledgements in the same run; and what a recovery command waits for while
 a routine one is under way to ten thousand vehicles.
 
-    tests/bench/commands.py [--vehicles N] [--rounds N] [--routine N] [--samples N] [--build DIR]
+    tests/bench/commands.py [--vehicles N] [--rounds N] [--routine N] [--samples N] [--turns N] [--build DIR]
 """
 
 import json
@@ -72,7 +72,7 @@ def to_all(chosen):
 
 
 def send_latencies(hub, client, vids, samples):
-    """Milliseconds from the POST of a recovery command until it is on the wire, sorted."""
+    """Milliseconds from the POST of a recovery command until it is on the wire."""
     took = []
     for number in range(samples):
         vid = vids[number % len(vids)]
@@ -83,16 +83,25 @@ def send_latencies(hub, client, vids, samples):
         heard.next(20)
         took.append((time.monotonic() - began) * 1000)
         heard.unsubscribe()
-    return sorted(took)
+    return took
 
 
 def percentile(values, share):
     return values[min(len(values) - 1, int(len(values) * share))]
 
 
+def rollout(hub, count):
+    """Begins a routine one to all of R-, which takes longer than the samples beside it."""
+    return post(hub, {"type": "set_mode", "params": {"mode": "LOITER"}, "ttl_s": 300,
+                      "target": {"filter": 'vid = "R-*"'}, "confirm": count, "wait": "accepted",
+                      "rollout": {"batch": count // 100, "interval_ms": 500}})
+
+
 def recovery(chosen):
+    """Idle and busy in turn, so that they meet the same machine."""
     from harness import Stack, wait_until
-    with Stack({"presence": {"stale_after_s": 60, "offline_after_s": 120}}) as stack:
+    with Stack({"presence": {"stale_after_s": 60, "offline_after_s": 120},
+                "commands": {"policy": {"rate_per_vehicle_per_min": 100000}}}) as stack:
         hub = stack.hub
         stack.fleetsim("fly", "--vehicles", str(chosen.routine), "--prefix", "R-",
                        "--rate-position", "0.05", "--rate-mode", "0.02", *QUIET)
@@ -102,14 +111,18 @@ def recovery(chosen):
                                     page_size=1)["total_size"] == chosen.routine + 50, 120,
                    "all of them fly")
         vids = [f"E-{number:03d}" for number in range(1, 51)]
+        idle, loaded, samples = [], [], chosen.samples // chosen.turns
         with stack.nats.client() as client:
-            idle = send_latencies(hub, client, vids, chosen.samples)
-            command = post(hub, {"type": "set_mode", "params": {"mode": "LOITER"}, "ttl_s": 300,
-                                 "target": {"filter": 'vid = "R-*"'}, "confirm": chosen.routine,
-                                 "rollout": {"batch": chosen.routine // 100, "interval_ms": 500}})
-            loaded = send_latencies(hub, client, vids, chosen.samples)
-            now = hub.json("/v1/commands/" + command["id"])
-        assert now["counts"]["pending"] > 0, "the rollout was over before the measurement"
+            for _ in range(chosen.turns):
+                idle += send_latencies(hub, client, vids, samples)
+                path = "/v1/commands/" + rollout(hub, chosen.routine)["id"]
+                loaded += send_latencies(hub, client, vids, samples)
+                now = hub.json(path)
+                assert now["counts"]["pending"] > 0, "the rollout was over before the measurement"
+                assert hub.request("POST", path + ":cancel").status == 200
+                wait_until(lambda p=path: hub.json(p)["status"] == "cancelled", 60, "it has ended")
+        idle.sort()
+        loaded.sort()
         for name, share in (("p50", 0.5), ("p99", 0.99)):
             show(f"commands.recovery_send_{name}_during_routine_{chosen.routine}",
                  percentile(loaded, share), "ms", percentile(idle, share))
@@ -117,8 +130,9 @@ def recovery(chosen):
 
 
 def main():
-    chosen = options(__doc__, vehicles=1000, rounds=9, routine=10000, samples=300)
-    to_all(chosen)
+    chosen = options(__doc__, vehicles=1000, rounds=9, routine=10000, samples=1000, turns=5)
+    if chosen.rounds > 0:
+        to_all(chosen)
     recovery(chosen)
 
 
