@@ -86,6 +86,7 @@ static bool may_call(struct access_http *gate, const struct principal *principal
     enum capability capability = access_capability(route->flags);
     int wait_s = access_take_request(gate->access, principal);
     if (wait_s > 0) {
+        metrics_inc(METRIC_ACCESS_LIMITED, 0);
         http_problem(request, reply, PROBLEM_TOO_MANY_REQUESTS,
                      "More requests than http.limits.requests_per_minute allows one principal. "
                      "Try again in %d s.",
@@ -124,6 +125,7 @@ static bool admit(void *closure, const struct http_route *route, const char *bea
     request->caller = principal;
     if (!may_call(gate, principal, route, request, reply))
         return false;
+    metrics_inc(METRIC_ACCESS_ALLOWED, 0);
     request->viewer = &principal->viewers[access_capability(route->flags)];
     return true;
 }

@@ -7,6 +7,7 @@
 #include "hub/api_write.h"
 #include "hub/clock.h"
 #include "hub/command_lane.h"
+#include "hub/metrics.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -148,7 +149,7 @@ static void remove_watcher(struct command_watch *watch, struct watcher *watcher)
     while (*at != watcher)
         at = &(*at)->next;
     *at = watcher->next;
-    watch->count--;
+    metrics_set(METRIC_COMMAND_STREAMS, 0, (double)--watch->count);
     pthread_mutex_unlock(&watch->lock);
     watcher_unref(watcher);
 }
@@ -187,6 +188,7 @@ struct command_watch *command_watch_new(struct app *app)
         return NULL;
     watch->app = app;
     pthread_mutex_init(&watch->lock, NULL);
+    metrics_set(METRIC_COMMAND_STREAMS, 0, 0);
     if (pthread_create(&watch->thread, NULL, run, watch) == 0)
         return watch;
     pthread_mutex_destroy(&watch->lock);
@@ -280,7 +282,7 @@ void api_command_stream(const struct http_request *request, struct http_reply *r
         atomic_fetch_add(&watcher->users, 1); /* the thread's */
         watcher->next = watch->watchers;
         watch->watchers = watcher;
-        watch->count++;
+        metrics_set(METRIC_COMMAND_STREAMS, 0, (double)++watch->count);
     }
     pthread_mutex_unlock(&watch->lock);
     if (!room) {

@@ -4,9 +4,11 @@
 #include "hub/app.h"
 #include "hub/build_info.h"
 #include "hub/clock.h"
+#include "hub/command_lane.h"
 #include "hub/log.h"
 #include "hub/metrics.h"
 #include "hub/record_lane.h"
+#include "hub/recorder.h"
 #include "hub/state_lane.h"
 
 #include <stdio.h>
@@ -123,17 +125,25 @@ void api_readyz(const struct http_request *request, struct http_reply *reply)
 
 static void collect_vehicles(const struct app *app)
 {
-    double count[PRESENCE_COUNT] = {0};
+    double count[PRESENCE_COUNT] = {0}, diverged = 0;
+    int64_t now_ns = clock_wall_ns(), since_ns = now_ns;
     size_t place = store_enter(app->store);
     uint32_t vehicles = store_count(app->store);
     for (uint32_t i = 0; i < vehicles; i++) {
         const struct twin *twin = store_at(app->store, i);
-        if (twin_visible(twin))
-            count[twin->presence.status]++;
+        if (!twin_visible(twin))
+            continue;
+        count[twin->presence.status]++;
+        if (twin->delta_since_ns == TIMESTAMP_NONE)
+            continue;
+        diverged++;
+        since_ns = twin->delta_since_ns < since_ns ? twin->delta_since_ns : since_ns;
     }
     store_leave(app->store, place);
     for (size_t i = 0; i < PRESENCE_COUNT; i++)
         metrics_set(METRIC_VEHICLES, i, count[i]);
+    metrics_set(METRIC_DELTA_VEHICLES, 0, diverged);
+    metrics_set(METRIC_DELTA_OLDEST, 0, (double)(now_ns - since_ns) / (double)NS_PER_S);
 }
 
 static void collect_lag(const struct app *app)
@@ -142,6 +152,26 @@ static void collect_lag(const struct app *app)
     struct state_lane *state = atomic_load(&app->state);
     for (size_t i = 0; state && i < sizeof streams / sizeof *streams; i++)
         metrics_set(METRIC_LAG, streams[i], (double)state_lane_lag(state, streams[i]));
+    struct record_lane_status status;
+    record_lane_status(app->record, &status);
+    for (size_t i = 0; status.writer && i < RECORD_STREAMS; i++)
+        metrics_set(METRIC_ARCHIVE_LAG, status.streams[i].label, (double)status.streams[i].pending);
+}
+
+static void collect_commands(const struct app *app)
+{
+    struct command_lane *lane = atomic_load(&app->commands);
+    size_t open = 0, paused = 0;
+    if (lane)
+        command_lane_open(lane, &open, &paused);
+    metrics_set(METRIC_COMMANDS_OPEN, RUNNING_RUNNING, (double)(open - paused));
+    metrics_set(METRIC_COMMANDS_OPEN, RUNNING_PAUSED, (double)paused);
+}
+
+static void collect_queues(const struct app *app)
+{
+    metrics_set(METRIC_QUEUE_DEPTH, QUEUE_RECORDER, (double)recorder_queued(app->recorder));
+    metrics_set(METRIC_QUEUE_LIMIT, QUEUE_RECORDER, RECORDER_QUEUE_MAX);
 }
 
 void api_metrics(const struct http_request *request, struct http_reply *reply)
@@ -149,6 +179,8 @@ void api_metrics(const struct http_request *request, struct http_reply *reply)
     const struct app *app = request->app;
     collect_vehicles(app);
     collect_lag(app);
+    collect_commands(app);
+    collect_queues(app);
     metrics_set(METRIC_CONNECTED, PEER_NATS, bus_connected(app->bus));
     metrics_set(METRIC_FOLD_PAUSE, 0,
                 (double)store_longest_pause_ns(app->store) / (double)NS_PER_S);

@@ -59,6 +59,17 @@ bool command_lane_holds(struct command_lane *lane)
     return holds;
 }
 
+void command_lane_open(struct command_lane *lane, size_t *open, size_t *paused)
+{
+    *open = *paused = 0;
+    pthread_mutex_lock(&lane->lock);
+    if (lane_may_act(lane))
+        *open = lane->open_count;
+    for (size_t i = 0; i < *open; i++)
+        *paused += lane->open[i]->state == COMMAND_STATE_PAUSED;
+    pthread_mutex_unlock(&lane->lock);
+}
+
 /* ---- asking ---- */
 
 static void no_holder(struct command_answer *answer)

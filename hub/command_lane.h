@@ -61,5 +61,8 @@ void command_lane_ask(struct command_lane *lane, const struct command_ask *ask,
                       struct command_answer *answer);
 /* Whether this hub runs the lane now. */
 bool command_lane_holds(struct command_lane *lane);
+/* Commands that have not ended, and how many of these are paused; of a hub that does not run the
+ * lane 0. */
+void command_lane_open(struct command_lane *lane, size_t *open, size_t *paused);
 
 #endif

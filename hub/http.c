@@ -72,9 +72,26 @@ static struct exchange *exchange_of(struct worker_job *job)
     return (struct exchange *)(void *)((char *)job - offsetof(struct exchange, job));
 }
 
+/* Whose workers a route's requests wait for. */
+static enum http_pool pool_of(const struct http *http, unsigned flags)
+{
+    enum http_pool pool = flags & ROUTE_SCAN   ? POOL_SCAN
+                          : flags & ROUTE_NATS ? POOL_NATS
+                                               : POOL_BLOCKING;
+    return http->pools[pool] ? pool : POOL_BLOCKING;
+}
+
+/* After each change of the queue. */
+static void note_queue(const struct http *http, enum http_pool pool)
+{
+    metrics_set(METRIC_QUEUE_DEPTH, QUEUE_HTTP_RECORD + (size_t)pool,
+                (double)workers_waiting(http->pools[pool]));
+}
+
 static void run_job(struct worker_job *job)
 {
     struct exchange *x = exchange_of(job);
+    note_queue(x->http, pool_of(x->http, x->route->flags));
     exchange_call(x);
     MHD_resume_connection(x->connection);
 }
@@ -84,14 +101,6 @@ static void drop_job(struct worker_job *job)
     struct exchange *x = exchange_of(job);
     exchange_unavailable(x, "The hub is stopping.");
     MHD_resume_connection(x->connection);
-}
-
-static struct workers *pool_of(const struct http *http, unsigned flags)
-{
-    enum http_pool pool = flags & ROUTE_SCAN   ? POOL_SCAN
-                          : flags & ROUTE_NATS ? POOL_NATS
-                                               : POOL_BLOCKING;
-    return http->pools[pool] ? http->pools[pool] : http->pools[POOL_BLOCKING];
 }
 
 static void resume(void *closure)
@@ -124,7 +133,10 @@ static enum MHD_Result call(struct exchange *x)
     x->job.drop = drop_job;
     /* Suspended first: from the submission on, a worker may resume it. */
     MHD_suspend_connection(x->connection);
-    if (!workers_submit(pool_of(http, x->route->flags), &x->job)) {
+    enum http_pool pool = pool_of(http, x->route->flags);
+    if (workers_submit(http->pools[pool], &x->job)) {
+        note_queue(http, pool); /* x may be answered and gone by now */
+    } else {
         metrics_inc(METRIC_HTTP_REFUSED, 0);
         exchange_unavailable(x, "Too many requests are waiting; try again shortly.");
         MHD_resume_connection(x->connection);
@@ -393,6 +405,11 @@ static bool make_pools(struct http *http, const struct http_options *options)
         http->pools[i] = wanted ? workers_new(counts[i], options->queue_max) : NULL;
         if (wanted && !http->pools[i])
             return false;
+        if (wanted)
+            metrics_set(METRIC_QUEUE_LIMIT, QUEUE_HTTP_RECORD + (size_t)i,
+                        (double)options->queue_max);
+        if (wanted)
+            note_queue(http, (enum http_pool)i);
     }
     return true;
 }

@@ -391,13 +391,14 @@ void exchange_unavailable(struct exchange *x, const char *detail)
 void exchange_account(const struct exchange *x)
 {
     int status = x->no_memory ? 500 : x->reply.status;
+    int64_t took_ns = exchange_clock_ns() - x->started_ns;
     metrics_add(METRIC_HTTP_REQUESTS, x->route_index, metrics_status(status), 1);
+    metrics_observe_of(METRIC_HTTP_SECONDS, x->route_index, (double)took_ns / 1e9);
     bool expected = status == 503 && x->route && x->route->flags & ROUTE_PROBE;
     enum log_level level = status >= 500 && !expected ? LOG_WARN : LOG_DEBUG;
     if (!log_enabled(level))
         return;
     log_write(level, "http.request", "method", x->is_head ? "HEAD" : x->request.method, "path",
-              x->request.path, "status", LOG_INT(status), "us",
-              LOG_INT((exchange_clock_ns() - x->started_ns) / 1000), "remote", x->request.remote,
-              "request_id", x->request_id, (char *)0);
+              x->request.path, "status", LOG_INT(status), "us", LOG_INT(took_ns / 1000), "remote",
+              x->request.remote, "request_id", x->request_id, (char *)0);
 }

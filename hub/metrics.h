@@ -28,20 +28,23 @@
     X(RESULT, "outcome")    /* enum result_label */                                                \
     X(REASON, "reason")     /* enum refusal */                                                     \
     X(PRESENCE, "presence") /* enum presence_status */                                             \
-    X(KIND, "kind")                                                                                \
+    X(KIND, "kind")         /* enum record_kind */                                                 \
     X(PEER, "peer")                                                                                \
     X(DENIED, "reason")    /* enum denied_label */                                                 \
     X(LIVE, "event")       /* enum live_label */                                                   \
     X(LANE, "lane")        /* enum command_label */                                                \
-    X(STATUS_OF, "status") /* of an ended command, enum ended_label */                             \
+    X(STATUS_OF, "status") /* of an ended command, from COMMAND_STATE_SUCCEEDED on */              \
     X(DELIVERY, "state")   /* enum delivery_state */                                               \
     X(REPORT, "outcome")   /* enum ack_label */                                                    \
+    X(QUEUE, "queue")      /* enum queue_label */                                                  \
+    X(RUNNING, "status")   /* of an open command, enum running_label */                            \
     X(ROUTE, "route")      /* index into the table of routes; writes `method` too */               \
     X(STATUS, "status")
 
 /* id, name without the prefix, type, its one or two label lists, help.
- * COUNTER counts up by metrics_add; GAUGE and TOTAL (a counter kept elsewhere) are set; HISTOGRAM
- * and FINE_HISTOGRAM, which have no labels, take values by metrics_observe. */
+ * COUNTER counts up by metrics_add; GAUGE and TOTAL (a counter kept elsewhere) are set; HISTOGRAM,
+ * LATENCY_HISTOGRAM and FINE_HISTOGRAM, which have one label at most, take values by
+ * metrics_observe. */
 #define METRIC_TABLE(X)                                                                            \
     X(MESSAGES, "messages_total", COUNTER, STREAM, OUTCOME, "Messages judged, by outcome")         \
     X(REJECTED, "rejected_total", COUNTER, REASON, NONE, "Messages refused, by reason")            \
@@ -50,6 +53,8 @@
       "KV values ignored: no JSON object")                                                         \
     X(VEHICLES, "vehicles", GAUGE, PRESENCE, NONE, "Vehicles by presence")                         \
     X(LAG, "lag_messages", GAUGE, STREAM, NONE, "Messages in a stream not yet applied")            \
+    X(APPLY_LATENCY, "apply_latency_seconds", LATENCY_HISTOGRAM, STREAM, NONE,                     \
+      "From the broker's storing a message to its being in the twin; of TWIN_STATE a sample")      \
     X(RECORDS, "records_total", COUNTER, KIND, NONE, "Records committed to the archive")           \
     X(RECORDS_DUPLICATE, "records_duplicate_total", COUNTER, NONE, NONE,                           \
       "Messages already on record")                                                                \
@@ -60,6 +65,13 @@
     X(PURGED, "purged_messages_total", COUNTER, STREAM, NONE,                                      \
       "Archived messages purged from a stream near its limit")                                     \
     X(BATCHES, "record_batches_total", COUNTER, RESULT, NONE, "Archive transactions, by outcome")  \
+    X(COMMIT_SECONDS, "record_commit_seconds", LATENCY_HISTOGRAM, NONE, NONE,                      \
+      "Archive transactions that committed, by how long they took")                                \
+    X(COMMIT_LATENCY, "record_latency_seconds", LATENCY_HISTOGRAM, NONE, NONE,                     \
+      "From the broker's storing of what is recorded to its being committed")                      \
+    X(RECORD_HEAD, "record_head_seq", GAUGE, NONE, NONE, "Last record of the log")                 \
+    X(ARCHIVE_LAG, "archive_lag_messages", GAUGE, STREAM, NONE,                                    \
+      "Messages in a stream not yet archived, while this hub writes the archive")                  \
     X(ARCHIVED_SEQ, "archived_seq", GAUGE, STREAM, NONE, "Last sequence committed to the archive") \
     X(ARCHIVE_WRITER, "archive_writer", GAUGE, NONE, NONE, "1 while this hub writes the archive")  \
     X(RECORD_CHECKPOINTS, "record_checkpoints_total", COUNTER, RESULT, NONE,                       \
@@ -77,12 +89,18 @@
     X(CONNECTED, "connected", GAUGE, PEER, NONE, "1 while connected")                              \
     X(DELTA_CONVERGENCE, "delta_convergence_seconds", HISTOGRAM, NONE, NONE,                       \
       "How long reported took to match desired")                                                   \
+    X(DELTA_VEHICLES, "delta_vehicles", GAUGE, NONE, NONE,                                         \
+      "Vehicles whose reported does not match desired")                                            \
+    X(DELTA_OLDEST, "delta_oldest_seconds", GAUGE, NONE, NONE,                                     \
+      "Age of the oldest divergence of reported from desired, 0 without one")                      \
     X(FOLD_WAIT, "fold_wait_seconds", FINE_HISTOGRAM, NONE, NONE,                                  \
       "Waits of the fold for the lock on the twins")                                               \
     X(FOLD_PAUSE, "fold_longest_pause_seconds", GAUGE, NONE, NONE,                                 \
       "Longest wait of the fold for the twins, or longest freeing of what it replaced")            \
     X(CHECKPOINTS, "twin_checkpoints_total", COUNTER, RESULT, NONE, "Writings of TWIN_LAST")       \
     X(HTTP_REQUESTS, "http_requests_total", COUNTER, ROUTE, STATUS, "Requests answered")           \
+    X(HTTP_SECONDS, "http_request_duration_seconds", LATENCY_HISTOGRAM, ROUTE, NONE,               \
+      "From a request's header to its answer's beginning to be sent")                              \
     X(HTTP_OPEN, "http_connections", GAUGE, NONE, NONE, "Open HTTP connections")                   \
     X(HTTP_TURNED_AWAY, "http_connections_turned_away_total", COUNTER, NONE, NONE,                 \
       "Connections beyond http.limits, closed at once")                                            \
@@ -90,6 +108,13 @@
       "Connections cut because their client took too long to send or to take")                     \
     X(HTTP_REFUSED, "http_queue_refused_total", COUNTER, NONE, NONE,                               \
       "Requests refused: queue full")                                                              \
+    X(QUEUE_DEPTH, "queue_depth", GAUGE, QUEUE, NONE, "What waits in a queue")                     \
+    X(QUEUE_LIMIT, "queue_limit", GAUGE, QUEUE, NONE,                                              \
+      "How much may wait in a queue before its producers are refused or wait")                     \
+    X(ACCESS_ALLOWED, "access_allowed_total", COUNTER, NONE, NONE,                                 \
+      "Requests whose credential has the right that their route asks for")                         \
+    X(ACCESS_LIMITED, "access_limited_total", COUNTER, NONE, NONE,                                 \
+      "Requests refused for being more than a principal may send a minute")                        \
     X(ACCESS_DENIED, "access_denied_total", COUNTER, DENIED, NONE,                                 \
       "Requests refused for want of a credential or of a right")                                   \
     X(ACCESS_UNRECORDED, "access_unrecorded_total", COUNTER, NONE, NONE,                           \
@@ -105,12 +130,18 @@
     X(COMMAND_LANE, "command_lane", GAUGE, NONE, NONE, "1 while this hub runs the command lane")   \
     X(COMMANDS_PUBLISHED, "commands_published_total", COUNTER, LANE, NONE,                         \
       "Messages to vehicles, repetitions included")                                                \
+    X(COMMANDS_OPEN, "commands_open", GAUGE, RUNNING, NONE,                                        \
+      "Commands that have not ended, while this hub runs the command lane")                        \
+    X(COMMAND_STREAMS, "command_streams", GAUGE, NONE, NONE, "Open streams of commands")           \
     X(COMMANDS_ENDED, "commands_ended_total", COUNTER, STATUS_OF, NONE, "Commands that ended")     \
     X(DELIVERIES, "command_deliveries_total", COUNTER, DELIVERY, NONE,                             \
       "Changes of a vehicle's state in a command")                                                 \
     X(COMMAND_ACKS, "command_acks_total", COUNTER, REPORT, NONE, "Acknowledgements of commands")   \
     X(CPU_SECONDS, "process_cpu_seconds_total", TOTAL, NONE, NONE, "CPU time used")                \
     X(RESIDENT, "process_resident_memory_bytes", GAUGE, NONE, NONE, "Resident memory")             \
+    X(OPEN_FDS, "process_open_fds", GAUGE, NONE, NONE, "Open file descriptors")                    \
+    X(MAX_FDS, "process_max_fds", GAUGE, NONE, NONE, "File descriptors that may be open")          \
+    X(THREADS, "process_threads", GAUGE, NONE, NONE, "Threads")                                    \
     X(START_TIME, "process_start_time_seconds", GAUGE, NONE, NONE, "Start, seconds since 1970")    \
     X(BUILD_INFO, "build_info", GAUGE, NONE, NONE, "What runs here; always 1")
 
@@ -140,30 +171,17 @@ enum outcome_label {
     OUTCOME_LABELS
 };
 enum result_label { RESULT_OK, RESULT_FAILED, RESULT_LABELS };
-/* Kinds of records, in the order of contract §5. */
-enum kind_label {
-    KIND_LABEL_EVENT,
-    KIND_LABEL_ACK,
-    KIND_LABEL_COMMAND,
-    KIND_LABEL_SHADOW,
-    KIND_LABEL_PRESENCE,
-    KIND_LABEL_ACCESS,
-    KIND_LABEL_REJECTED,
-    KIND_LABEL_TRACK,
-    KIND_LABEL_SYSTEM,
-    KIND_LABELS
-};
 enum peer_label { PEER_NATS, PEER_POSTGRES, PEER_LABELS };
 enum denied_label { DENIED_UNKNOWN, DENIED_FORBIDDEN, DENIED_LABELS };
 enum command_label { COMMAND_LABEL_ROUTINE, COMMAND_LABEL_RECOVERY, COMMAND_LABELS };
-/* In the order of enum command_state. */
-enum ended_label {
-    ENDED_SUCCEEDED,
-    ENDED_FAILED,
-    ENDED_PARTIAL,
-    ENDED_ABORTED,
-    ENDED_CANCELLED,
-    ENDED_LABELS
+enum running_label { RUNNING_RUNNING, RUNNING_PAUSED, RUNNING_LABELS };
+/* The recorder's, and those of the HTTP workers: for the record, for scans, for NATS. */
+enum queue_label {
+    QUEUE_RECORDER,
+    QUEUE_HTTP_RECORD,
+    QUEUE_HTTP_SCAN,
+    QUEUE_HTTP_NATS,
+    QUEUE_LABELS
 };
 enum ack_label { ACK_APPLIED, ACK_IGNORED, ACK_UNKNOWN_STATUS, ACK_FOR_NOBODY, ACK_LABELS };
 enum live_label { LIVE_ENTER, LIVE_UPDATE, LIVE_LEAVE, LIVE_READY, LIVE_RESET, LIVE_LABELS };
@@ -183,17 +201,23 @@ static inline void metrics_inc(enum metric metric, size_t label)
 {
     metrics_add(metric, label, 0, 1);
 }
-/* The upper bounds of every HISTOGRAM's buckets, and of every FINE_HISTOGRAM's, as many; one
- * without a bound follows. */
+/* The upper bounds of every HISTOGRAM's buckets, of every LATENCY_HISTOGRAM's and of every
+ * FINE_HISTOGRAM's, as many of each; one without a bound follows. */
 #define METRICS_BUCKET_TABLE(X)                                                                    \
     X(0.1) X(0.5) X(1) X(2) X(5) X(10) X(30) X(60) X(300) X(900) X(3600) X(21600) X(86400)
 /* clang-format off */
+#define METRICS_LATENCY_BUCKET_TABLE(X) \
+    X(0.001) X(0.002) X(0.005) X(0.01) X(0.02) X(0.05) X(0.1) X(0.25) X(0.5) X(1) X(5) X(30) X(300)
 #define METRICS_FINE_BUCKET_TABLE(X) \
     X(0.00001) X(0.00002) X(0.00005) X(0.0001) X(0.0002) X(0.0005) X(0.001) X(0.002) X(0.005) \
     X(0.01) X(0.02) X(0.1) X(1)
 /* clang-format on */
-/* One value of a histogram; at least 0. */
-void metrics_observe(enum metric metric, double value);
+/* One value of a histogram; what is below 0 is taken for 0 (two clocks that differ). */
+void metrics_observe_of(enum metric metric, size_t label, double value);
+static inline void metrics_observe(enum metric metric, double value)
+{
+    metrics_observe_of(metric, 0, value);
+}
 /* For a GAUGE or TOTAL. */
 void metrics_set(enum metric metric, size_t label, double value);
 /* Moves a GAUGE up or down from what it is (0 at first). */

@@ -132,6 +132,11 @@ bool record_batch_add(struct record_batch *batch, const struct record *record, i
     return true;
 }
 
+int64_t record_batch_received_ns(const struct record_batch *batch, size_t index)
+{
+    return batch->rows[index].record.received_ns;
+}
+
 size_t record_batch_count(const struct record_batch *batch)
 {
     return batch->count;

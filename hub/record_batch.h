@@ -37,6 +37,8 @@ void record_batch_reset(struct record_batch *batch);
 
 /* Adds a record; `day` for the table of digests. False: no memory, nothing was added. */
 bool record_batch_add(struct record_batch *batch, const struct record *record, int32_t day);
+/* The broker's time of the record at `index`, which is below the count. */
+int64_t record_batch_received_ns(const struct record_batch *batch, size_t index);
 size_t record_batch_count(const struct record_batch *batch);
 bool record_batch_full(const struct record_batch *batch);
 /* How many rows fill it from now on, within RECORD_BATCH_ROWS_MIN and RECORD_BATCH_ROWS. */

@@ -191,6 +191,7 @@ static enum pg_status log_finish(struct record_commit *commit, struct pg *pg, in
 struct attempt {
     bool careful;
     bool fenced, again; /* what came of it */
+    int64_t head_seq;   /* of the log, where it was done */
 };
 
 static enum pg_status write_all(struct record_commit *commit, struct record_batch *batch,
@@ -233,6 +234,7 @@ static enum pg_status commit_once(struct record_commit *commit, struct record_ba
         status = write_all(commit, batch, pg, writer, progress, &end, attempt, error);
     }
     bool done = status == PG_OK && !attempt->fenced && !attempt->again;
+    attempt->head_seq = end.next_seq - 1;
     if (done)
         record_tree_committed(commit->tree);
     else if (status != PG_LOST)
@@ -254,7 +256,7 @@ static bool has_duplicate(const struct record_batch *batch)
 static enum pg_status commit_deduped(struct record_commit *commit, struct record_batch *batch,
                                      struct pg *pg, int64_t writer,
                                      const struct record_progress progress[RECORD_STREAMS],
-                                     bool *fenced, struct pg_error *error)
+                                     struct record_outcome *outcome, struct pg_error *error)
 {
     struct attempt attempt = {.careful = commit->careful};
     for (size_t i = 0; i < batch->count; i++)
@@ -271,8 +273,9 @@ static enum pg_status commit_deduped(struct record_commit *commit, struct record
         *error = (struct pg_error){.text = "somebody else writes to the table of digests"};
         status = PG_FAILED;
     }
-    *fenced = attempt.fenced;
-    if (status == PG_OK && !*fenced)
+    outcome->fenced = attempt.fenced;
+    outcome->head_seq = attempt.head_seq;
+    if (status == PG_OK && !outcome->fenced)
         commit->careful = has_duplicate(batch);
     return status;
 }
@@ -301,12 +304,11 @@ enum pg_status record_commit_batch(struct record_commit *commit, struct record_b
                                    struct record_outcome *outcome, struct pg_error *error)
 {
     *outcome = (struct record_outcome){0};
-    enum pg_status status =
-        commit_deduped(commit, batch, pg, writer, progress, &outcome->fenced, error);
+    enum pg_status status = commit_deduped(commit, batch, pg, writer, progress, outcome, error);
     if (status == PG_VALUE) {
         status = find_refused(commit, batch->rows, batch->count, pg, error);
         if (status == PG_OK)
-            status = commit_deduped(commit, batch, pg, writer, progress, &outcome->fenced, error);
+            status = commit_deduped(commit, batch, pg, writer, progress, outcome, error);
     }
     if (status != PG_OK || outcome->fenced)
         return status;

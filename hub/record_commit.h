@@ -27,6 +27,7 @@ struct record_tree *record_commit_tree(struct record_commit *commit);
 struct record_outcome {
     bool fenced; /* another hub writes; nothing was written */
     size_t records[RECORD_KIND_COUNT], duplicates;
+    int64_t head_seq; /* the log's last record, 0 while it has none */
 };
 
 /* Commits. On PG_OK and not fenced all of it is on record. On PG_LOST nobody knows; what is true

@@ -288,8 +288,13 @@ static bool open_streams(struct record_lane *lane, int64_t now_ms)
     return true;
 }
 
-static void count(const struct record_outcome *outcome)
+static void count(const struct record_batch *batch, const struct record_outcome *outcome)
 {
+    int64_t now_ns = clock_wall_ns();
+    for (size_t i = 0; i < record_batch_count(batch); i++)
+        metrics_observe(METRIC_COMMIT_LATENCY,
+                        (double)(now_ns - record_batch_received_ns(batch, i)) / (double)NS_PER_S);
+    metrics_set(METRIC_RECORD_HEAD, 0, (double)outcome->head_seq);
     metrics_inc(METRIC_BATCHES, RESULT_OK);
     metrics_add(METRIC_RECORDS_DUPLICATE, 0, 0, outcome->duplicates);
     for (int kind = 0; kind < RECORD_KIND_COUNT; kind++)
@@ -327,6 +332,7 @@ static void committed(struct record_lane *lane,
 {
     struct record_batch *done = lane->batch;
     record_streams_committed(lane->streams, progress);
+    count(done, outcome);
     record_batch_reset(done);
     lane->batch = lane->ahead;
     lane->ahead = done;
@@ -334,7 +340,6 @@ static void committed(struct record_lane *lane,
     has_work(lane);
     lane->beat_ms = clock_mono_ms();
     lane->backoff_ms = BACKOFF_FIRST_MS;
-    count(outcome);
 }
 
 static bool commit(struct record_lane *lane)
@@ -348,6 +353,7 @@ static bool commit(struct record_lane *lane)
     record_streams_progress(lane->streams, progress);
     failpoint_reached(FAILPOINT_RECORD_GATHERED);
     lane->ahead_failed = false;
+    int64_t began_ns = clock_mono_ns();
     pg_meanwhile(lane->pg, may_take_ahead(lane, progress) ? take_ahead : NULL, lane);
     enum pg_status status = record_commit_batch(lane->commit, lane->batch, lane->pg,
                                                 lane->writer_number, progress, &outcome, &error);
@@ -362,6 +368,7 @@ static bool commit(struct record_lane *lane)
         stand_by(lane, "another hub has taken over");
         return false;
     }
+    metrics_observe(METRIC_COMMIT_SECONDS, (double)(clock_mono_ns() - began_ns) / (double)NS_PER_S);
     failpoint_reached(FAILPOINT_RECORD_COMMITTED);
     record_batch_adapt(lane->batch, lane->ahead, clock_mono_ms() - from_ms);
     committed(lane, progress, &outcome);

@@ -107,6 +107,14 @@ bool workers_submit(struct workers *workers, struct worker_job *job)
     return taken;
 }
 
+size_t workers_waiting(struct workers *workers)
+{
+    pthread_mutex_lock(&workers->lock);
+    size_t waiting = workers->waiting;
+    pthread_mutex_unlock(&workers->lock);
+    return waiting;
+}
+
 static bool wait_for_threads(struct workers *workers, int timeout_ms)
 {
     struct timespec until;

@@ -27,6 +27,8 @@ enum { WORKERS_MAX_THREADS = 64 };
 struct workers *workers_new(unsigned threads, size_t queue_max);
 /* False, and the job not taken, when the queue is full or the pool is stopping. */
 bool workers_submit(struct workers *workers, struct worker_job *job);
+/* How many jobs wait. */
+size_t workers_waiting(struct workers *workers);
 /* Takes no more jobs, drops those that wait and gives those that run timeout_ms. False when one
  * still runs; call again. Submitting stays allowed, and is refused, until the pool is freed. */
 bool workers_stop(struct workers *workers, int timeout_ms);

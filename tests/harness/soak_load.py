@@ -1,6 +1,7 @@
 """What people and programs ask of a hub all day: lists, twins, statistics, history, writes to the
 shadow, group commands, exports and verification, each in a thread of its own at its own pace."""
 
+import datetime
 import json
 import os
 import random
@@ -9,6 +10,7 @@ import time
 
 from .fleets import JSON
 from .hub import command as run_fleethub
+from .trace import timestamp
 
 TIMEOUT_S = 60
 ACCOUNTED_MAX = 20  # failures that are kept word by word
@@ -162,7 +164,11 @@ class Users:
             assert sum(group["count"] for group in answer["groups"]) == len(self.vids), answer
 
     def history(self, worker):
-        self.ask(worker, "GET", f"/v1/vehicles/{self.one_of(self.vids)}/history", type="position")
+        """Of the last minute, as a dashboard draws a track."""
+        began = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(minutes=1)
+        reply = self.ask(worker, "GET", f"/v1/vehicles/{self.one_of(self.vids)}/history",
+                         type="position", start_time=timestamp(began))
+        assert not reply or reply.json()["states"], reply
 
     def records(self, worker):
         vid = self.one_of(self.vids)

@@ -7,6 +7,7 @@
 
 #include "hub/http.h"
 #include "hub/metrics.h"
+#include "hub/record.h"
 #include "twin/envelope.h"
 #include "twin/twin.h"
 
@@ -118,7 +119,7 @@ static void large_numbers_keep_their_digits(void **state)
 {
     (void)state;
     metrics_set(METRIC_ARCHIVED_SEQ, STREAM_EVENTS, 123456789012345);
-    metrics_add(METRIC_RECORDS, KIND_LABEL_TRACK, 0, UINT64_C(1) << 60);
+    metrics_add(METRIC_RECORDS, RECORD_TRACK, 0, UINT64_C(1) << 60);
     assert_true(renders("fleethub_archived_seq{stream=\"TWIN_EVENTS\"} 123456789012345\n"));
     assert_true(renders("fleethub_records_total{kind=\"track\"} 1152921504606846976\n"));
 }
@@ -175,7 +176,15 @@ static void process_metrics_tell_of_this_process(void **state)
     assert_true(resident > 100e3 && resident < 16e9);
     double start_s = value_of(text, "fleethub_process_start_time_seconds");
     assert_true(start_s <= (double)time(NULL) + 1 && start_s > (double)time(NULL) - 600);
+    int fds[2];
+    double before = value_of(text, "fleethub_process_open_fds");
+    assert_true(before >= 3 && before < value_of(text, "fleethub_process_max_fds"));
+    assert_true(value_of(text, "fleethub_process_threads") >= 1);
     free(text);
+    assert_int_equal(pipe(fds), 0);
+    assert_true(rendered("fleethub_process_open_fds") == before + 2);
+    close(fds[0]);
+    close(fds[1]);
 }
 
 static void build_info_carries_its_labels(void **state)
@@ -302,6 +311,45 @@ static void fine_histogram_tells_microseconds_apart(void **state)
                         "fleethub_fold_wait_seconds_bucket{le=\"+Inf\"} 3\n"));
 }
 
+/* A histogram with a label has its series for each value that occurred, and none for others. */
+static void labelled_histogram_keeps_its_values_apart(void **state)
+{
+    (void)state;
+    assert_false(renders("fleethub_apply_latency_seconds_bucket"));
+    metrics_observe_of(METRIC_APPLY_LATENCY, STREAM_ACK, 0.003);
+    metrics_observe_of(METRIC_APPLY_LATENCY, STREAM_ACK, -1); /* the broker's clock is ahead */
+    metrics_observe_of(METRIC_APPLY_LATENCY, STREAM_EVENTS, 400);
+    const struct {
+        const char *series;
+        double value;
+    } wanted[] = {
+        {"fleethub_apply_latency_seconds_bucket{stream=\"TWIN_ACK\",le=\"0.001\"}", 1},
+        {"fleethub_apply_latency_seconds_bucket{stream=\"TWIN_ACK\",le=\"0.005\"}", 2},
+        {"fleethub_apply_latency_seconds_bucket{stream=\"TWIN_ACK\",le=\"+Inf\"}", 2},
+        {"fleethub_apply_latency_seconds_sum{stream=\"TWIN_ACK\"}", 0.003},
+        {"fleethub_apply_latency_seconds_count{stream=\"TWIN_ACK\"}", 2},
+        {"fleethub_apply_latency_seconds_bucket{stream=\"TWIN_EVENTS\",le=\"300\"}", 0},
+        {"fleethub_apply_latency_seconds_count{stream=\"TWIN_EVENTS\"}", 1},
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
+        assert_true(rendered(wanted[i].series) == wanted[i].value);
+    assert_false(renders("fleethub_apply_latency_seconds_count{stream=\"TWIN_STATE\"}"));
+}
+
+static void requests_are_timed_by_their_route(void **state)
+{
+    (void)state;
+    metrics_routes(routes, ROUTE_COUNT);
+    metrics_observe_of(METRIC_HTTP_SECONDS, 1, 0.2);
+    metrics_observe_of(METRIC_HTTP_SECONDS, 99999, 2); /* no route */
+    assert_int_equal(rendered("fleethub_http_request_duration_seconds_bucket{method=\"PUT\","
+                              "route=\"/v1/vehicles/{vid}\",le=\"0.25\"}"),
+                     1);
+    assert_int_equal(rendered("fleethub_http_request_duration_seconds_count{method=\"any\","
+                              "route=\"unmatched\"}"),
+                     1);
+}
+
 static void text_names_no_series_twice(void **state)
 {
     (void)state;
@@ -358,6 +406,8 @@ int main(void)
         cmocka_unit_test(counting_by_several_threads_loses_nothing),
         cmocka_unit_test(text_follows_the_conventions),
         cmocka_unit_test(fine_histogram_tells_microseconds_apart),
+        cmocka_unit_test(labelled_histogram_keeps_its_values_apart),
+        cmocka_unit_test(requests_are_timed_by_their_route),
         cmocka_unit_test(text_names_no_series_twice),
     };
     return cmocka_run_group_tests_name("metrics", tests, NULL, NULL);
