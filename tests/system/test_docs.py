@@ -65,8 +65,10 @@ class Documents(unittest.TestCase):
         key = os.path.join(secrets, "signing.key")
         made = run_fleethub("audit", "key", "--output", key, "--env=" + ENV, "--region=eu-north")
         assert made.returncode == 0, made
-        settings = {"env": ENV, "record": {"track_s": 5, "checkpoint_s": 1, "signing_key_file": key,
-                                           "checkpoint_file": cls.path("checkpoint")}}
+        # Nobody falls silent while a slow machine gets on with the test.
+        settings = {"env": ENV, "presence": {"stale_after_s": 100, "offline_after_s": 200},
+                    "record": {"track_s": 5, "checkpoint_s": 1, "signing_key_file": key,
+                               "checkpoint_file": cls.path("checkpoint")}}
         cls.hub = cls.stack.add_hub(settings).start()
         cls.field = cls.stack.add_hub(dict(settings, auth={"mode": "tokens"}))
         cls.field.start(ready=False)
