@@ -230,6 +230,22 @@ class Documents(unittest.TestCase):
                 self.assertIn(os.path.basename(line.split()[0]), by, f"{words[1]} does not run this")
         elif words not in (["on-a-server"], ["by-hand"]):
             raise Failed(f"no known kind of script: {words}")
+        else:
+            self.read_script(block.text.replace("\\\n", " "))
+
+    def read_script(self, text):
+        """What cannot be run here: its units, packages and flags are ours at least."""
+        for unit in re.findall(r"(?:systemctl .*|journalctl -u )\b(fleethub[\w-]*)", text):
+            self.source(f"deploy/systemd/{unit}.service")
+        listed = dict(re.findall(r"^(\S+) +(\w+)$", self.source("deploy/packages.txt"), re.M))
+        for packages in re.findall(r"apt-get install (.*)", text):
+            named = {word for word in packages.split() if not word.startswith(("-", "./"))}
+            self.assertLessEqual(named, set(listed))
+            if named & {name for name, role in listed.items() if role == "build"}:
+                self.assertLessEqual({n for n, role in listed.items() if role == "build"}, named)
+        for program, flags in re.findall(r"^(tests/[\w/.-]+)(.*)$", text, re.M):
+            for flag in re.findall(r"--[\w-]+", flags):
+                self.assertIn(flag, self.source(program), f"{program} has no {flag}")
 
     def test_what_is_left_out_is_said(self):
         """Runs behind the other, by its name."""
