@@ -1,6 +1,7 @@
 """The example configuration of nats-server in deploy/nats: what a vehicle's user may, and what happens
 when it tries more, through its own leaf node."""
 
+import json
 import os
 import shutil
 import ssl
@@ -206,6 +207,91 @@ class NatsAccess(unittest.TestCase):
                     self.vehicle.js_publish(target, envelope({}), headers=headers, timeout=5)
         self.assertEqual(self.stored("TWIN_EVENTS")[0], before)
         self.assertEqual(self.hub.twins().keys(), {OWN, OTHER})
+
+    def test_an_acknowledgement_goes_to_nothing_of_anothers(self):
+        """The broker acknowledges to whatever reply subject a message names, in its own name."""
+        for _ in range(5):
+            self.neighbour.js_publish(subject(OTHER, "evt.landed"), envelope({"n": 1}))
+        self.center.kv_put("TWIN_SHADOW", f"fleet/test/veh/{OTHER}/desired", {"led": 1})
+        self.center.kv_put("TWIN_ACCESS", "auth.token.00", {"name": "somebody's"})
+        streams = ("TWIN_CMD", "TWIN_ACK", "TWIN_RECORD", "KV_TWIN_SHADOW", "KV_TWIN_ACCESS")
+        before = {s: self.stored(s) for s in streams}
+        events = self.stored("TWIN_EVENTS")[0]
+        first = self.center.stream_info("TWIN_STATE")["state"]["first_seq"]
+        heard = self.center.subscribe(subject(OTHER, "cmd.>"))
+        replies = [f"$KV.TWIN_SHADOW.fleet/test/veh/{OTHER}/{part}"
+                   for part in ("desired", "reported", "config", "meta")]
+        replies += ["$KV.TWIN_ACCESS.auth.token.00", "$KV.TWIN_LAST.mark", "$KV.TWIN_COMMANDS.lease",
+                    "$JS.API.STREAM.PURGE.TWIN_EVENTS", "$JS.API.STREAM.PURGE.TWIN_STATE",
+                    "$JS.API.STREAM.DELETE.TWIN_STATE", "$JS.API.STREAM.MSG.DELETE.TWIN_EVENTS",
+                    "fleet.test.hub.eu-north.record.event.x", "fleet.test.hub.eu-north.checkpoint",
+                    subject(OTHER, "cmd.rtl"), subject(OTHER, "cmdack.rtl")]
+        for reply in replies:
+            self.vehicle.publish(subject(OWN, "evt.landed"), envelope({"n": 1}), reply=reply)
+            self.vehicle.publish(f"$KV.TWIN_SHADOW.fleet/test/veh/{OWN}/reported", b'{"led": 2}',
+                                 reply=reply)
+            self.vehicle.publish(f"$JS.API.DIRECT.GET.KV_TWIN_SHADOW.$KV.TWIN_SHADOW."
+                                 f"fleet/test/veh/{OWN}/reported", b"", reply=reply)
+        # All of these have arrived when what was sent behind them has.
+        self.vehicle.js_publish(subject(OWN, "evt.armed"), envelope({"n": 1}), timeout=20)
+        wait_until(lambda: self.stored("TWIN_EVENTS")[0] >= events + len(replies) + 1, 20,
+                   "its events are stored")
+        self.assertEqual(self.stored("TWIN_EVENTS")[0], events + len(replies) + 1)
+        self.assertEqual(self.center.stream_info("TWIN_STATE")["state"]["first_seq"], first)
+        self.assertEqual(json.loads(self.center.kv_get(
+            "TWIN_SHADOW", f"fleet/test/veh/{OTHER}/desired")), {"led": 1})
+        for part in ("reported", "config", "meta"):
+            self.assertIsNone(self.center.kv_get("TWIN_SHADOW", f"fleet/test/veh/{OTHER}/{part}"))
+        after = {s: self.stored(s) for s in streams}
+        for stream in ("TWIN_CMD", "TWIN_ACK", "KV_TWIN_ACCESS"):
+            self.assertEqual(after[stream], before[stream], stream)
+        self.assertTrue(heard.messages.empty())
+
+    def test_an_id_that_another_has_used_suppresses_nothing_for_long(self):
+        """Message ids are the stream's, and vehicles may guess those of others."""
+        taken = {"Nats-Msg-Id": "b7-12345"}
+        before = self.stored("TWIN_EVENTS")[0]
+        self.vehicle.js_publish(subject(OWN, "evt.landed"), envelope({"n": 1}), headers=taken)
+
+        def stored():
+            answer = self.neighbour.request(subject(OTHER, "evt.landed"), envelope({"n": 1}), taken)
+            return not answer.json().get("duplicate")
+        wait_until(stored, 10, "the neighbour's is stored too")
+        self.assertEqual(self.stored("TWIN_EVENTS")[0], before + 2)
+
+    def test_what_a_message_expects_of_a_stream_concerns_itself_alone(self):
+        before = self.stored("TWIN_EVENTS")
+        for header, value in (("Nats-Expected-Last-Sequence", "99999"),
+                              ("Nats-Expected-Last-Subject-Sequence", "99999"),
+                              ("Nats-Expected-Last-Msg-Id", "nothing"),
+                              ("Nats-Expected-Stream", "TWIN_STATE")):
+            with self.assertRaises((NatsError, TimeoutError), msg=header):
+                self.vehicle.js_publish(subject(OWN, "evt.landed"), envelope({"n": 1}),
+                                        headers={header: value}, timeout=SILENCE_S)
+        self.assertEqual(self.stored("TWIN_EVENTS"), before)
+        self.neighbour.js_publish(subject(OTHER, "evt.landed"), envelope({"n": 1}))
+        self.vehicle.js_publish(subject(OWN, "evt.landed"), envelope({"n": 1}))
+        self.assertEqual(self.stored("TWIN_EVENTS")[0], before[0] + 2)
+
+    def test_what_is_old_or_from_the_future_does_not_stay(self):
+        """Replayed messages change nothing, and a clock ahead freezes no twin."""
+        old = envelope({"mode": "OLD"}, boot="b1", seq=5)
+        ahead = json.dumps({"timestamp": "2099-01-01T00:00:00Z", "data": {"mode": "AHEAD"}}).encode()
+        publish = self.vehicle.js_publish
+        publish(subject(OWN, "state.mode"), old)
+        publish(subject(OWN, "state.mode"), envelope({"mode": "NEW"}, boot="b1", seq=6))
+        wait_until(lambda: self.hub.twins()[OWN]["state"]["mode"]["mode"] == "NEW", 10, "it is new")
+        applied = self.hub.metric("messages_total", stream="TWIN_STATE")
+        for _ in range(5):
+            publish(subject(OWN, "state.mode"), old)
+        wait_until(lambda: self.hub.metric("messages_total", stream="TWIN_STATE") >= applied + 5, 10,
+                   "the old ones were looked at")
+        self.assertEqual(self.hub.twins()[OWN]["state"]["mode"]["mode"], "NEW")
+        publish(subject(OWN, "state.mode"), ahead)
+        wait_until(lambda: self.hub.metric("clock_skew_total") >= 1, 10, "its clock is noticed")
+        publish(subject(OWN, "state.mode"), envelope({"mode": "NOW"}))
+        wait_until(lambda: self.hub.twins()[OWN]["state"]["mode"]["mode"] == "NOW", 10,
+                   "what comes after it is newer")
 
     def test_a_wrong_password_gets_no_leaf_and_no_client_in(self):
         with self.assertRaises((NatsError, OSError, ValueError, IndexError)):
