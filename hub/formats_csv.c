@@ -25,7 +25,7 @@ static void add_cell(struct buf *out, const char *text, size_t size)
 
 void csv_text(struct buf *out, const char *text, size_t size)
 {
-    bool formula = size > 0 && text[0] && strchr("=+-@", text[0]);
+    bool formula = size > 0 && text[0] && strchr("=+-@\t\r", text[0]);
     if (!formula) {
         add_cell(out, text, size);
         return;

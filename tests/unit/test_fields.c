@@ -220,6 +220,8 @@ static void texts_that_look_like_formulas_are_texts(void **state)
         {"+47", "'+47"},
         {"-x", "'-x"},
         {"@a", "'@a"},
+        {"\t=1+1", "'\t=1+1"},
+        {"\r=1+1", "\"'\r=1+1\""},
         {"a=1", "a=1"},
         {"", ""},
         {"say \"hi\"", "\"say \"\"hi\"\"\""},

@@ -304,6 +304,70 @@ static void a_public_key_is_no_secret_of_an_hmac(void **state)
     free(pem);
 }
 
+/* What a header says of keys is a stranger's word: the issuer's one key decides. */
+static void a_key_that_comes_with_the_token_is_not_used(void **state)
+{
+    (void)state;
+    static const char *const members[] = {
+        "\"kid\":\"../../../../dev/null\"",
+        "\"kid\":\"' UNION SELECT 'x\"",
+        "\"jku\":\"https://evil.example.org/keys\"",
+        "\"x5u\":\"https://evil.example.org/cert\"",
+        "\"x5c\":[\"MIIB\"]",
+        "\"jwk\":{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_"
+        "7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}",
+    };
+    for (int i = 0; i < 3; i++)
+        for (size_t k = 0; k < sizeof members / sizeof *members; k++) {
+            char header[512], payload[1024];
+            struct jwt_claims claims;
+            snprintf(header, sizeof header, "{\"alg\":\"%s\",%s}", algorithms[i], members[k]);
+            claims_with(i, USUAL, payload);
+            char *forged = make_token(header, payload, other_keys[i]);
+            assert_int_equal(verify(forged, &claims), JWT_SIGNATURE);
+            free(forged);
+            char *good = make_token(header, payload, keys[i]);
+            assert_int_equal(verify(good, &claims), JWT_OK);
+            free(good);
+        }
+}
+
+static void signatures_of_zeros_or_of_another_form_are_none(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {0, 1, 32, 63, 64, 65, 70, 255, 256, 257, 512};
+    for (int i = 0; i < 3; i++)
+        for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++)
+            for (int fill = 0; fill < 256; fill += 255) {
+                char header[64], payload[1024], bytes[512];
+                struct jwt_claims claims;
+                struct buf token = BUF_INIT;
+                memset(bytes, fill, sizeof bytes);
+                add_parts(&token, good_header(i, header), claims_with(i, USUAL, payload));
+                buf_addc(&token, '.');
+                cursor_base64url(&token, bytes, sizes[k]);
+                assert_int_not_equal(verify(buf_cstr(&token), &claims), JWT_OK);
+                buf_done(&token);
+            }
+    /* An ES256 signature as ASN.1 (SEQUENCE of r and s), as OpenSSL writes it. */
+    char header[64], payload[1024];
+    unsigned char der[256];
+    size_t der_bytes = sizeof der;
+    struct jwt_claims claims;
+    struct buf token = BUF_INIT;
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    add_parts(&token, good_header(JWT_ES256, header), claims_with(JWT_ES256, USUAL, payload));
+    assert_int_equal(EVP_DigestSignInit(context, NULL, EVP_sha256(), NULL, keys[JWT_ES256]), 1);
+    assert_int_equal(EVP_DigestSign(context, der, &der_bytes, (const unsigned char *)token.data,
+                                    token.size_bytes),
+                     1);
+    buf_addc(&token, '.');
+    cursor_base64url(&token, der, der_bytes);
+    assert_int_not_equal(verify(buf_cstr(&token), &claims), JWT_OK);
+    EVP_MD_CTX_free(context);
+    buf_done(&token);
+}
+
 static void another_key_of_the_same_kind_signs_nothing(void **state)
 {
     (void)state;
@@ -430,6 +494,8 @@ int main(void)
         cmocka_unit_test(the_header_names_the_issuers_algorithm_and_no_other),
         cmocka_unit_test(a_public_key_is_no_secret_of_an_hmac),
         cmocka_unit_test(another_key_of_the_same_kind_signs_nothing),
+        cmocka_unit_test(a_key_that_comes_with_the_token_is_not_used),
+        cmocka_unit_test(signatures_of_zeros_or_of_another_form_are_none),
         cmocka_unit_test(one_changed_character_anywhere_is_noticed),
         cmocka_unit_test(an_issuer_is_known_by_its_whole_name),
         cmocka_unit_test(what_is_no_token_is_malformed),
