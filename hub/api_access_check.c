@@ -38,8 +38,9 @@ static enum capability needed(const struct question *question)
     if (strcmp(question->action, "command") == 0)
         return CAN_OPERATE;
     if (strcmp(question->action, "write") == 0)
-        return strncmp(question->path, "desired", first) == 0 && first > 0 ? CAN_OPERATE
-                                                                           : CAN_ADMINISTER;
+        return first == strlen("desired") && strncmp(question->path, "desired", first) == 0
+                   ? CAN_OPERATE
+                   : CAN_ADMINISTER;
     for (size_t i = 0; i < sizeof recorded / sizeof *recorded; i++)
         if (first == strlen(recorded[i]) && strncmp(question->path, recorded[i], first) == 0)
             return CAN_AUDIT;

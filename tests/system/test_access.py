@@ -240,6 +240,66 @@ class Minting(AccessCase):
         admin_id = self.admin.split("_")[1]
         self.assertEqual(self.status(mine, "POST", "/v1/access:check",
                                      {"action": "read", "subject": admin_id}), 403)
+        own = {"action": "read", "subject": mine.split("_")[1]}
+        self.assertTrue(self.call(mine, "POST", "/v1/access:check", own).json()["allowed"])
+        self.rules_name_what_decides()
+        for body in ({}, {"action": "fly"}, {"action": 7}, {"action": "a" * 16},
+                     {"action": "read", "vid": 7}, {"action": "read", "vid": "A" * 200},
+                     {"action": "read", "vid": "A\0"}, {"action": "read", "path": ["state"]},
+                     {"action": "read", "path": "a" * 300}, {"action": "read", "subject": None},
+                     {"action": "read", "more": 1}):
+            reply = self.call(self.admin, "POST", "/v1/access:check", body)
+            self.assertEqual(reply.status, 400, (body, reply))
+
+    def rules_name_what_decides(self):
+        """Of somebody else, whose scopes have lists of parts, and one of no vehicle."""
+        bounded = self.token("operator", allow=["state.*", "cmd.rtl"]).split("_")[1]
+        nothing = self.call(self.admin, "POST", "/v1/tokens",
+                            {"name": "n", "role": "viewer", "vehicles": []}).json()["id"]
+        for subject, body, allowed, rule in (
+                (bounded, {"action": "read", "path": "state.mode"}, True, "allow state.*"),
+                (bounded, {"action": "read", "path": "meta.site"}, False, "no scope"),
+                (bounded, {"action": "command", "path": "cmd.rtl"}, True, "allow cmd.rtl"),
+                (bounded, {"action": "command", "path": "cmd.arm"}, False, "no scope"),
+                (bounded, {"action": "read", "path": "cmd.rtl"}, False, "no scope"),
+                (bounded, {"action": "write", "path": "d"}, False, "no scope"),
+                (nothing, {"action": "read"}, False, "no scope")):
+            def answer():
+                return self.call(self.admin, "POST", "/v1/access:check",
+                                 dict(body, subject=subject))
+            wait_until(lambda: answer().status == 200, SOON_S, "the token is known")
+            said = answer().json()
+            self.assertEqual(said["allowed"], allowed, (body, said))
+            self.assertIn(rule, said["rule"], body)
+        for subject in ("nobody", "issuer#" + "a" * 400, "a" * 600):
+            self.assertIn(self.status(self.admin, "POST", "/v1/access:check",
+                                      {"action": "read", "subject": subject}), (400, 404))
+
+    def test_lists_have_pages_and_what_is_no_token_lets_nobody_in(self):
+        ids = {self.make(self.admin, name=f"t{n}").json()["id"] for n in range(3)}
+        ids.add(self.admin.split("_")[1])
+        found, path = [], "/v1/tokens?page_size=1"
+        while path:
+            page = self.get(self.admin, path)
+            found += [t["id"] for t in page["tokens"]]
+            token = page.get("next_page_token")
+            path = token and f"/v1/tokens?page_size=1&page_token={token}"
+            self.assertLessEqual(len(found), len(ids))
+            if token:
+                self.assertEqual(self.status(self.admin, "GET",
+                                             f"/v1/grants?page_token={token}"), 400)
+        self.assertEqual(sorted(found), sorted(ids))
+        for query in ("page_size=x", "page_token=AAAA"):
+            self.assertEqual(self.status(self.admin, "GET", "/v1/tokens?" + query), 400, query)
+        self.assertEqual(self.status(self.admin, "DELETE", "/v1/tokens/" + "a" * 60), 404)
+        token_id, secret = self.admin.split("_", 2)[1:]
+        for bearer_text in ("fh_", "fh__x", "fh_" + "a" * 60 + "_x", "fh_" + token_id,
+                            f"fh_{token_id}_", f"fh_{token_id}_{secret}x", f"fh_{token_id}_x",
+                            f"fh_{token_id[:-1]}_{secret}", "fh_" + "a" * 6000,
+                            "a.b.c", "x" * 8500):
+            reply = self.call(bearer_text, "GET", "/v1/vehicles")
+            self.assertIn(reply.status, (401, 431), (bearer_text[:80], reply))
+        self.assertEqual(self.status(self.admin, "GET", "/v1/vehicles"), 200)
 
     def test_the_command_line_lists_and_revokes(self):
         token = self.token("operator", vehicles=["OWN-*"])
