@@ -3,17 +3,13 @@ when it tries more, through its own leaf node."""
 
 import json
 import os
-import shutil
-import ssl
-import subprocess
 import unittest
 
 from harness import Stack, envelope, wait_until
 from harness.client import NatsClient, NatsError
-from harness.process import SOURCE_DIR, Process, free_port, scaled
-from harness.servers import answers
+from harness.process import free_port
+from harness.secured import Secured, SecuredFolder
 
-EXAMPLES = os.path.join(SOURCE_DIR, "deploy", "nats")
 OWN, OTHER = "V-1", "V-2"
 SILENCE_S = 1  # a request that is not let through gets no answer
 
@@ -22,38 +18,22 @@ def subject(vid, what):
     return f"fleet.test.veh.{vid}.{what}"
 
 
-class Secured:
-    """A nats-server with one of the example configurations."""
-
-    def __init__(self, folder, config, port, environment):
-        self.port, self.log_path = port, os.path.join(folder, config + ".log")
-        program = os.environ.get("NATS_SERVER") or shutil.which(
-            "nats-server", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
-        command = ["env", *(f"{name}={value}" for name, value in environment.items()), program,
-                   "-c", os.path.join(folder, config)]
-        self.process = Process(command, self.log_path)
-        wait_until(lambda: not self.process.alive() or answers(port), 20, f"{config} answers")
-        assert self.process.alive(), self.process.log_tail()
-
-
 class NatsAccess(unittest.TestCase):
     def setUp(self):
         self.stack = Stack(start=False)
         self.stack.__enter__()
         self.addCleanup(self.end)
         self.servers = []
-        self.folder = os.path.join(self.stack.folder.path, "secured")
-        shutil.copytree(EXAMPLES, self.folder)
-        self.certificates()
-        self.passwords = {vid: self.add_user(vid) for vid in (OWN, OTHER)}
+        secured = SecuredFolder(os.path.join(self.stack.folder.path, "secured"))
+        self.folder, self.cert = secured.path, secured.cert
+        self.tls = secured.tls
+        self.passwords = {vid: secured.add_user(vid) for vid in (OWN, OTHER)}
         port, leaf_port = free_port(), free_port()
         self.main = self.start("secure-hub.conf", port, {
             "FLEETHUB_NATS_LISTEN": f"127.0.0.1:{port}",
             "FLEETHUB_LEAFNODE_LISTEN": f"127.0.0.1:{leaf_port}",
             "FLEETHUB_NATS_STORE": os.path.join(self.folder, "store"),
-            "FLEETHUB_NATS_PASSWORD": "hub-password",
-            "FLEETHUB_TLS_CERT": self.cert, "FLEETHUB_TLS_KEY": self.key,
-            "FLEETHUB_TLS_CA": self.cert})
+            **secured.environment()})
         self.stack.postgres.start()
         self.stack.nats.port = port
         hub = self.stack.add_hub()
@@ -76,22 +56,6 @@ class NatsAccess(unittest.TestCase):
         server = Secured(self.folder, config, port, environment)
         self.servers.append(server)
         return server
-
-    def certificates(self):
-        self.cert = os.path.join(self.folder, "cert.pem")
-        self.key = os.path.join(self.folder, "key.pem")
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                        "ec_paramgen_curve:P-256", "-nodes", "-keyout", self.key, "-out", self.cert,
-                        "-days", "2", "-subj", "/CN=localhost", "-addext",
-                        "subjectAltName=IP:127.0.0.1"],
-                       capture_output=True, check=True, timeout=scaled(60))
-        self.tls = ssl.create_default_context(cafile=self.cert)
-
-    def add_user(self, vid):
-        return subprocess.run(
-            [os.path.join(self.folder, "vehicle-user"), "--file",
-             os.path.join(self.folder, "vehicles.conf"), "test", vid],
-            capture_output=True, check=True, text=True, timeout=scaled(20)).stdout.strip()
 
     def leaf_client(self, vid, leaf_port):
         port = free_port()
