@@ -231,7 +231,7 @@ class Documents(unittest.TestCase):
         elif words not in (["on-a-server"], ["by-hand"]):
             raise Failed(f"no known kind of script: {words}")
         else:
-            self.read_script(block.text.replace("\\\n", " "))
+            self.read_script(re.sub(r" #.*", "", block.text.replace("\\\n", " ")))
 
     def read_script(self, text):
         """What cannot be run here: its units, packages and flags are ours at least."""
