@@ -374,6 +374,7 @@ struct state_lane *state_lane_start(const struct config *config, struct bus *bus
     for (int i = 0; i < FEEDS; i++) {
         if (pthread_create(&lane->feeds[i].thread, NULL, feed_run, &lane->feeds[i]) != 0)
             goto fail;
+        pthread_setname_np(lane->feeds[i].thread, "feed");
         lane->feeds[i].running = true;
     }
     return lane;
