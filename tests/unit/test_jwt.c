@@ -314,7 +314,8 @@ static void a_key_that_comes_with_the_token_is_not_used(void **state)
         "\"jku\":\"https://evil.example.org/keys\"",
         "\"x5u\":\"https://evil.example.org/cert\"",
         "\"x5c\":[\"MIIB\"]",
-        "\"jwk\":{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMl\"}",
+        ("\"jwk\":{\"kty\":\"OKP\",\"crv\":\"Ed25519\","
+         "\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}"),
     };
     for (int i = 0; i < 3; i++)
         for (size_t k = 0; k < sizeof members / sizeof *members; k++) {
