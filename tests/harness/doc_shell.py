@@ -17,8 +17,8 @@ READ_AGAIN_S = 20  # what was written a moment ago, and is on record a moment la
 PAUSE_S = 0.1
 PROGRESS = re.compile(r"^\[[#.]+\] .*\n?", re.M)  # which a terminal writes over
 # What only reads may be asked again; what a pipe does with the answer changes nothing.
-READS = re.compile(r"(curl -\w*G |curl (?!.*(-X|-d|-T|--data|-o)\b)|fleethub (vehicles|events|audit (verify|"
-                   r"retention)|audit hold list|token list)\b|psql )", re.S)
+READS = re.compile(r"(?:\w+=\S+ )*(curl -\w*G |curl (?!.*(-X|-d|-T|--data|-o)\b)|psql |"
+                   r"fleethub (vehicles|events|token list|audit (verify|retention|hold list))\b)", re.S)
 
 
 class Failed(AssertionError):
