@@ -73,13 +73,20 @@ int access_take_request(struct access *access, const struct principal *principal
 /* ---- tokens and grants ---- */
 
 /* A new id and, for a token, its secret: fills in entry->id, entry->secret_hash and the whole
- * token. False: no random numbers. */
-bool access_mint(struct access_entry *entry, char token[ACCESS_TOKEN_BYTES]);
+ * token. With `key` (NULL: none) the id derives from it and the actor: the same request makes the
+ * same id, which access_write then finds taken. False: no random numbers. */
+bool access_mint(struct access_entry *entry, const char *actor, const char *key,
+                 char token[ACCESS_TOKEN_BYTES]);
+/* What is stored under the entry's kind and id, which the caller frees; NULL where it was taken
+ * away, or is unreadable. */
+enum bus_status access_stored(struct bus *bus, const struct access_entry *entry,
+                              struct access_entry **stored, struct bus_error *error);
 /* Who asks for a change, where, by which request; all but the first NULL on the command line. */
 struct access_by {
     const char *actor, *request_id, *remote;
 };
-/* Stores the entry, or, with `removed`, takes it away, and waits until this hub knows. `access` may
+/* Stores the entry (BUS_CONFLICT: its id is taken), or, with `removed`, takes it away, and waits
+ * until this hub knows. `access` may
  * be NULL: then it is stored by `bus` alone (the command line). */
 enum bus_status access_write(struct access *access, struct bus *bus,
                              const struct access_entry *entry, bool removed,

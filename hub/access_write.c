@@ -8,13 +8,34 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ID_RANDOM_BYTES = 8, SECRET_RANDOM_BYTES = 32, STEP_MS = 2 };
+enum { ID_RANDOM_BYTES = 8, SECRET_RANDOM_BYTES = 32, STEP_MS = 2, STORED_DEPTH = 4 };
 
-bool access_mint(struct access_entry *entry, char token[ACCESS_TOKEN_BYTES])
+/* Who knows an id has nothing yet, so that it may be foreseen by whoever chose the key. */
+static bool derive_id(const struct access_entry *entry, const char *actor, const char *key,
+                      uint8_t id[ID_RANDOM_BYTES])
+{
+    uint8_t hash[RECORD_HASH_BYTES];
+    struct buf text = BUF_INIT;
+    buf_addf(&text, "%d/", (int)entry->kind);
+    buf_add(&text, actor, strlen(actor) + 1);
+    buf_adds(&text, key);
+    bool made = !text.failed;
+    if (made) {
+        record_sha256(text.data, text.size_bytes, hash);
+        memcpy(id, hash, ID_RANDOM_BYTES);
+    }
+    buf_done(&text);
+    return made;
+}
+
+bool access_mint(struct access_entry *entry, const char *actor, const char *key,
+                 char token[ACCESS_TOKEN_BYTES])
 {
     uint8_t id[ID_RANDOM_BYTES], secret[SECRET_RANDOM_BYTES];
     struct buf text = BUF_INIT;
     if (RAND_bytes(id, sizeof id) != 1 || RAND_bytes(secret, sizeof secret) != 1)
+        return false;
+    if (key && !derive_id(entry, actor, key, id))
         return false;
     for (size_t i = 0; i < sizeof id; i++)
         snprintf(entry->id + 2 * i, 3, "%02x", id[i]);
@@ -29,6 +50,27 @@ bool access_mint(struct access_entry *entry, char token[ACCESS_TOKEN_BYTES])
     }
     buf_done(&text);
     return made;
+}
+
+enum bus_status access_stored(struct bus *bus, const struct access_entry *entry,
+                              struct access_entry **stored, struct bus_error *error)
+{
+    char subject[STREAMS_SUBJECT_BYTES], why[256];
+    struct bus_stored found = {0};
+    struct doc_ref value;
+    struct doc_limits limits = {DOC_MAX_BYTES, STORED_DEPTH};
+    *stored = NULL;
+    enum bus_status status =
+        bus_get_last(bus, streams_name(TWIN_ACCESS),
+                     access_subject(entry->kind, entry->id, subject), &found, error);
+    if (status != BUS_OK)
+        return status;
+    struct doc_parser *parser = doc_parser_new();
+    if (parser && doc_parse(parser, found.data, found.size, limits, &value) == DOC_OK)
+        *stored = access_entry_read(entry->kind, entry->id, value, why);
+    doc_parser_free(parser);
+    bus_stored_done(&found);
+    return BUS_OK;
 }
 
 enum bus_status access_write(struct access *access, struct bus *bus,

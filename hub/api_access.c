@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BODY_DEPTH = 4, SCOPE_BYTES = 640 };
+enum { BODY_DEPTH = 4, SCOPE_BYTES = 640, KEY_MAX_BYTES = 255 };
 
 static const struct kind_words {
     const char *list, *one, *path, *members;
@@ -143,20 +143,84 @@ static bool answer_written(const struct http_request *request, struct http_reply
     return false;
 }
 
+/* Whether it was asked for as it is: by the same actor, with the same body. */
+static bool same_request(struct access_entry *stored, const struct access_entry *entry)
+{
+    struct buf one = BUF_INIT, other = BUF_INIT;
+    stored->created_ns = entry->created_ns;
+    access_entry_show(&one, stored, NULL);
+    access_entry_show(&other, entry, NULL);
+    bool same = !one.failed && !other.failed && one.size_bytes == other.size_bytes &&
+                memcmp(one.data, other.data, one.size_bytes) == 0;
+    buf_done(&one);
+    buf_done(&other);
+    return same;
+}
+
+/* The id of an Idempotency-Key is taken: this was asked before. A token's secret is kept nowhere,
+ * so it is not in the answer. */
+static void answer_again(const struct http_request *request, struct http_reply *reply,
+                         const struct access_entry *entry)
+{
+    const struct app *app = request->app;
+    struct bus_error error = {""};
+    struct access_entry *stored = NULL;
+    if (!answer_written(request, reply, access_stored(app->bus, entry, &stored, &error), &error))
+        return;
+    int64_t created_ns = stored ? stored->created_ns : 0;
+    if (!stored) {
+        http_problem(request, reply, PROBLEM_CONFLICT,
+                     "The %s %s that this Idempotency-Key made was taken away since.",
+                     words[entry->kind].one, entry->id);
+    } else if (!same_request(stored, entry)) {
+        http_problem(request, reply, PROBLEM_CONFLICT,
+                     "This Idempotency-Key was used for another request, which made the %s %s.",
+                     words[entry->kind].one, entry->id);
+    } else {
+        struct buf shown = BUF_INIT;
+        stored->created_ns = created_ns;
+        access_entry_show(&shown, stored, NULL);
+        buf_adds(&reply->body, "{\"replayed\":true,");
+        buf_adds(&reply->body, buf_cstr(&shown) + 1); /* behind its bracket */
+        reply->body.failed = reply->body.failed || shown.failed;
+        buf_done(&shown);
+        reply->status = 201;
+        http_reply_header(reply, "Location", "%s/%s", words[entry->kind].path, entry->id);
+    }
+    access_entry_free(stored);
+}
+
+static bool read_key(const struct http_request *request, struct http_reply *reply, const char **key)
+{
+    *key = http_header(request, "Idempotency-Key");
+    if (!*key || (**key && strlen(*key) <= KEY_MAX_BYTES))
+        return true;
+    http_problem(request, reply, PROBLEM_BAD_REQUEST, "Idempotency-Key has 1 to %d characters.",
+                 KEY_MAX_BYTES);
+    return false;
+}
+
 static void create_entry(const struct http_request *request, struct http_reply *reply,
                          struct access_entry *entry)
 {
     const struct app *app = request->app;
     char token[ACCESS_TOKEN_BYTES];
+    const char *key;
     struct bus_error error = {""};
     bool is_token = entry->kind == ACCESS_TOKEN;
-    if (!access_mint(entry, token)) {
+    if (!read_key(request, reply, &key))
+        return;
+    if (!access_mint(entry, request->principal, key, token)) {
         http_problem(request, reply, PROBLEM_INTERNAL, "There are no random numbers.");
         return;
     }
     enum bus_status status = access_write(
         app->access, app->bus, entry, false,
         &(struct access_by){request->principal, request->request_id, request->remote}, &error);
+    if (key && status == BUS_CONFLICT) {
+        answer_again(request, reply, entry);
+        return;
+    }
     if (!answer_written(request, reply, status, &error))
         return;
     access_entry_show(&reply->body, entry, is_token ? token : NULL);

@@ -174,7 +174,7 @@ static int create(struct bus *bus, struct access_entry *entry)
 {
     char token[ACCESS_TOKEN_BYTES];
     struct bus_error error = {""};
-    if (!access_mint(entry, token)) {
+    if (!access_mint(entry, ACTOR, NULL, token)) {
         fputs("fleethub token create: there are no random numbers\n", stderr);
         return CLI_FAILED;
     }

@@ -221,6 +221,31 @@ class Minting(AccessCase):
         self.assertNotIn(made["token"].split("_", 2)[2], listed)
         self.assertEqual(self.vids(made["token"]), {OWN, OTHER})
 
+    def test_the_same_key_makes_one_token_and_one_grant(self):
+        def keyed(path, body, key="again", token=self.admin):
+            return self.call(token, "POST", path, body, **{"Idempotency-Key": key})
+        for path, body, other in (
+                ("/v1/tokens", {"name": "desk", "role": "viewer"}, {"name": "desk", "role": "auditor"}),
+                ("/v1/grants", {"subject": "i#s", "role": "viewer"}, {"subject": "i#t", "role": "viewer"})):
+            first = keyed(path, body)
+            self.assertEqual(first.status, 201, first)
+            made = first.json()
+            again = keyed(path, dict(reversed(body.items())))
+            self.assertEqual(again.status, 201, again)
+            self.assertEqual(again.headers["location"], first.headers["location"])
+            made.pop("token", None)  # its secret is kept nowhere
+            self.assertEqual(again.json(), dict(made, replayed=True))
+            self.assertEqual(keyed(path, other).status, 409)
+            mine = keyed(path, body, token=self.token("admin"))
+            self.assertNotEqual(mine.json()["id"], made["id"])
+            kind = path.rpartition("/")[2]
+            self.assertEqual(sum(one["id"] == made["id"] for one in
+                                 self.get(self.admin, path)[kind]), 1)
+            self.assertEqual(self.status(self.admin, "DELETE", f"{path}/{made['id']}"), 204)
+            self.assertEqual(keyed(path, body).status, 409)
+            for key in ("", "k" * 256):
+                self.assertEqual(keyed(path, body, key).status, 400, key)
+
     def test_the_question_what_is_allowed(self):
         mine = self.token("operator", vehicles=["OWN-*"], deny=["cmd.arm"])
         for body, allowed in (({"action": "read"}, True),
