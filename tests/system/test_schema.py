@@ -477,8 +477,11 @@ class Answers(StackCase):
                  {"name": "desk", "role": "boss"}),
                 ("/v1/grants", {"subject": "https://id#ann", "role": "operator", "vehicles": [],
                                 "allow": ["cmd.>"], "reason": "nights"}, {"subject": ""})):
+            keyed = dict(JSON, **{"Idempotency-Key": "once"})
             made = self.ask("POST", path, 201, JSON, good)
-            self.ask("POST", path, 201, JSON, good)
+            self.ask("POST", path, 201, keyed, good)
+            self.assertTrue(self.ask("POST", path, 201, keyed, good).json()["replayed"])
+            self.ask("POST", path, 409, keyed, dict(good, role="viewer", vehicles=["X"]))
             self.ask("POST", path, 400, JSON, bad)
             self.ask("POST", path, 413, JSON, {"name": "x" * 70000})
             self.ask("POST", path, 415, {"Content-Type": "text/plain"}, "{}")
