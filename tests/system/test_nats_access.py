@@ -3,10 +3,12 @@ when it tries more, through its own leaf node."""
 
 import json
 import os
+import sys
 import unittest
 
-from harness import Stack, envelope, wait_until
+from harness import Process, Stack, envelope, wait_until
 from harness.client import NatsClient, NatsError
+from harness.documents import Document
 from harness.process import free_port
 from harness.secured import Secured, SecuredFolder
 
@@ -256,6 +258,29 @@ class NatsAccess(unittest.TestCase):
         publish(subject(OWN, "state.mode"), envelope({"mode": "NOW"}))
         wait_until(lambda: self.hub.twins()[OWN]["state"]["mode"]["mode"] == "NOW", 10,
                    "what comes after it is newer")
+
+    def test_the_gateway_of_the_documents_needs_no_more(self):
+        """docs/gateways.md ends with a whole one: as this vehicle's user, through its leaf."""
+        path = os.path.join(self.folder, "gateway.py")
+        page = Document("docs/gateways.md")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(next(b.text for b in page.blocks if b.info == ["python", "gateway.py"]))
+        leaf_port = self.vehicle.socket.getpeername()[1]
+        gateway = Process([sys.executable, path, f"127.0.0.1:{leaf_port}", "test", OWN],
+                          os.path.join(self.folder, "gateway.log"))
+        self.addCleanup(gateway.kill)
+        wait_until(lambda: self.hub.twins()[OWN]["reported"], 20, "it reports")
+        body = {"Content-Type": "application/json"}
+        reply = self.hub.request("POST", "/v1/commands", body,
+                                 f'{{"type": "rtl", "target": {{"vids": ["{OWN}"]}}}}')
+        self.assertEqual(reply.status, 202, reply)
+        command = "/v1/commands/" + reply.json()["id"]
+        wait_until(lambda: self.hub.json(command)["status"] == "succeeded", 20, "it flies home")
+        self.hub.request("PATCH", f"/v1/vehicles/{OWN}/desired", body, '{"cruise_speed": 7}')
+        wait_until(lambda: self.hub.twins()[OWN]["reported"] == {"cruise_speed": 7}, 20,
+                   "it follows desired")
+        wait_until(lambda: [event["type"] for event in self.hub.events(kind="event", vid=OWN)]
+                   == ["mode_change"], 20, "its event is on record")
 
     def test_a_wrong_password_gets_no_leaf_and_no_client_in(self):
         with self.assertRaises((NatsError, OSError, ValueError, IndexError)):
