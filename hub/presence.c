@@ -166,6 +166,9 @@ static void follow(struct presence_lane *lane)
         clock_pause_ms(RETRY_MS);
         return;
     }
+    /* Asked before waiting for what may never come: the start waits for this. */
+    if (!atomic_load(&lane->recovered) && bus_caught_up(lane->consumer))
+        atomic_store(&lane->recovered, true);
     switch (bus_next(lane->consumer, NEXT_MS, &msg)) {
     case BUS_OK:
         follow_one(lane, &msg);
@@ -174,9 +177,6 @@ static void follow(struct presence_lane *lane)
         bus_msg_done(&msg);
         return;
     case BUS_TIMEOUT:
-        if (bus_caught_up(lane->consumer))
-            atomic_store(&lane->recovered, true);
-        return;
     case BUS_DISCONNECTED:
         return;
     default:
