@@ -388,6 +388,14 @@ void exchange_unavailable(struct exchange *x, const char *detail)
     finish(x);
 }
 
+/* The vehicle that a request is about; NULL where it is about none, or more. */
+static const char *vehicle_of(const struct exchange *x)
+{
+    static const char pattern[] = "/v1/vehicles/{vid}";
+    bool one = x->route && strncmp(x->route->pattern, pattern, sizeof pattern - 1) == 0;
+    return one ? x->request.path_param[0] : NULL;
+}
+
 void exchange_account(const struct exchange *x)
 {
     int status = x->no_memory ? 500 : x->reply.status;
@@ -398,7 +406,10 @@ void exchange_account(const struct exchange *x)
     enum log_level level = status >= 500 && !expected ? LOG_WARN : LOG_DEBUG;
     if (!log_enabled(level))
         return;
+    const char *vid =
+        vehicle_of(x); /* without one its name is not there either, and ends the list */
     log_write(level, "http.request", "method", x->is_head ? "HEAD" : x->request.method, "path",
               x->request.path, "status", LOG_INT(status), "us", LOG_INT(took_ns / 1000), "remote",
-              x->request.remote, "request_id", x->request_id, (char *)0);
+              x->request.remote, "request_id", x->request_id, "principal", x->request.principal,
+              vid ? "vid" : (char *)0, vid, (char *)0);
 }

@@ -1,5 +1,6 @@
 """SIGHUP: the configuration read again while the hub runs. SIGUSR2: clients are sent elsewhere."""
 
+import json
 import copy
 import http.client
 import signal
@@ -45,6 +46,25 @@ class Reload(StackCase):
         self.assertNotIn("nats.url", log.split("hub.reloaded", 1)[1])
         wait_until(lambda: self.hub.get("/livez") and "level=debug" in self.hub.process.log(), 10,
                    "what was not worth a line is now")
+        self.expect_request_logged("/v1/vehicles/V-1", "status=200", "principal=local", "vid=V-1")
+        line = self.expect_request_logged("/v1/vehicles", "status=200", "principal=local")
+        self.assertNotIn("vid=", line)
+        self.reload(log={"level": "debug", "format": "json"})
+        line = json.loads(self.expect_request_logged("/v1/vehicles/V-1/delta", '"status":"200"'))
+        self.assertEqual((line["level"], line["event"], line["principal"], line["vid"]),
+                         ("debug", "http.request", "local", "V-1"))
+
+    def expect_request_logged(self, path, *parts):
+        """The line of a request, found by the id that the answer carries."""
+        request_id = self.hub.get(path).headers["x-request-id"]
+
+        def line():
+            return next((line for line in self.hub.process.log().splitlines()
+                         if request_id in line and "http.request" in line), None)
+        found = wait_until(line, 10, f"the request {request_id} is in the log")
+        for part in parts:
+            self.assertIn(part, found)
+        return found
 
     def test_a_bad_one_changes_nothing(self):
         self.reload(http={"limits": {"body_bytes": 2048}})
