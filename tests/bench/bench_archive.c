@@ -20,7 +20,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { EVENTS_DEFAULT = 200000, OUTBOX_MAX = 2000, VEHICLES = 1000, WAIT_MS = 600000 };
+enum { EVENTS_DEFAULT = 200000, OUTBOX_MAX = 2000, VEHICLES = 1000, WAIT_MS = 600000, COPIES = 3 };
 
 static void die(const char *what, const char *why)
 {
@@ -149,24 +149,35 @@ struct cost {
     double cpu_us; /* of the server, each row */
 };
 
-/* The limit: the server copies the same rows, with the same indexes, from a file of its own. */
+static int by_ms(const void *a, const void *b)
+{
+    double one = ((const struct cost *)a)->ms, two = ((const struct cost *)b)->ms;
+    return (one > two) - (one < two);
+}
+
+/* The limit: the server copies the same rows, with the same indexes, from a file of its own. The
+ * median of COPIES. */
 static struct cost copy_cost(struct pg *pg, const char *table, int events)
 {
     char sql[256], file[128];
+    struct cost costs[COPIES];
     snprintf(file, sizeof file, "/tmp/fleethub-bench-%lld.copy", (long long)clock_wall_ns());
     snprintf(sql, sizeof sql, "COPY (SELECT * FROM %s ORDER BY seq) TO '%s' (FORMAT binary)", table,
              file);
     script(pg, sql);
-    snprintf(sql, sizeof sql, "TRUNCATE %s", table);
-    script(pg, sql);
-    snprintf(sql, sizeof sql, "COPY %s FROM '%s' (FORMAT binary)", table, file);
-    double cpu = process_cpu_s(pg_backend_pid(pg));
-    int64_t from_ms = clock_mono_ms();
-    script(pg, sql);
-    struct cost cost = {.ms = (double)(clock_mono_ms() - from_ms)};
-    cost.cpu_us = (process_cpu_s(pg_backend_pid(pg)) - cpu) * 1e6 / events;
+    for (int i = 0; i < COPIES; i++) {
+        snprintf(sql, sizeof sql, "TRUNCATE %s", table);
+        script(pg, sql);
+        snprintf(sql, sizeof sql, "COPY %s FROM '%s' (FORMAT binary)", table, file);
+        double cpu = process_cpu_s(pg_backend_pid(pg));
+        int64_t from_ms = clock_mono_ms();
+        script(pg, sql);
+        costs[i].ms = (double)(clock_mono_ms() - from_ms);
+        costs[i].cpu_us = (process_cpu_s(pg_backend_pid(pg)) - cpu) * 1e6 / events;
+    }
     remove(file);
-    return cost;
+    qsort(costs, COPIES, sizeof *costs, by_ms);
+    return costs[COPIES / 2];
 }
 
 static void show(const char *name, const char *unit, double value, double limit, double ratio)
