@@ -161,6 +161,8 @@ bool bus_at_hand(struct bus_consumer *consumer);
 /* True when all that the stream held at the last look has been handed out, and the connection is
  * up; a look costs a request and is made only when nothing is at hand. */
 bool bus_caught_up(struct bus_consumer *consumer);
+/* The same as of this call: the server is asked in any case, and waited for. */
+bool bus_caught_up_now(struct bus_consumer *consumer);
 void bus_consumer_close(struct bus_consumer *consumer);
 
 /* One message, asked for by name: the leader's answer, so what was stored before is seen. Released

@@ -249,10 +249,21 @@ static void watch(struct bus_consumer *c)
     }
 }
 
+static bool may_ask(struct bus_consumer *c)
+{
+    return !c->epoch_over && bus_attached(c) && bus_connects(c->bus) == c->connects &&
+           bus_connected(c->bus);
+}
+
+bool bus_caught_up_now(struct bus_consumer *c)
+{
+    bool all = false, gone = false;
+    return may_ask(c) && !at_hand(c) && ask_delivered(c, &all, &gone) && all;
+}
+
 bool bus_caught_up(struct bus_consumer *c)
 {
-    if (c->epoch_over || !bus_attached(c) || bus_connects(c->bus) != c->connects ||
-        !bus_connected(c->bus))
+    if (!may_ask(c))
         return false;
     if (c->caught_up)
         return true;

@@ -92,6 +92,8 @@ static void take_ack(struct command_feed *feed, const struct bus_msg *msg)
     struct slice id = text_of(envelope.data, "cmd_id");
     failpoint_reached(FAILPOINT_COMMAND_ACK_READ);
     pthread_mutex_lock(&lane->lock);
+    if (msg->received_ns > lane->heard_ns)
+        lane->heard_ns = msg->received_ns;
     struct delivery *delivery =
         id.at ? find(lane, id.at, id.size, envelope.subject.vid, &repetition) : NULL;
     if (delivery)
@@ -130,6 +132,24 @@ static void note_caught_up(struct command_feed *feed)
     pthread_mutex_unlock(&feed->lane->lock);
 }
 
+/* Somebody wants to know that no vehicle has answered in time. That nothing comes does not say so:
+ * the link may stand still. */
+static void listen(struct command_feed *feed)
+{
+    struct command_lane *lane = feed->lane;
+    pthread_mutex_lock(&lane->lock);
+    bool wanted = feed == &lane->ack_feed && lane->listen;
+    int64_t now_ns = lane_now_ns(lane);
+    pthread_mutex_unlock(&lane->lock);
+    if (!wanted || !bus_caught_up_now(feed->consumer))
+        return;
+    pthread_mutex_lock(&lane->lock);
+    lane->listen = false;
+    if (now_ns > lane->heard_ns)
+        lane->heard_ns = now_ns;
+    pthread_mutex_unlock(&lane->lock);
+}
+
 static void read_one(struct command_feed *feed)
 {
     struct bus_msg msg;
@@ -150,6 +170,7 @@ static void read_one(struct command_feed *feed)
     case BUS_TIMEOUT:
         if (bus_caught_up(feed->consumer))
             note_caught_up(feed);
+        listen(feed);
         return;
     case BUS_DISCONNECTED:
         return;

@@ -115,6 +115,8 @@ struct command_lane {
     struct command_making *making;
     unsigned claims; /* who holds on to a command without the lock: none is freed meanwhile */
     struct command_feed cmd_feed, ack_feed;
+    int64_t heard_ns; /* by the broker's clock: TWIN_ACK has been read up to then */
+    bool listen;      /* what has to be known to have been read is later */
 
     struct bus_outbox *routine, *recovery; /* the lane's thread publishes */
     pthread_t lane_thread, lease_thread, keeper_thread;

@@ -18,6 +18,9 @@ enum {
     GIVE_WAY_US = 20,
 };
 
+/* Deadlines wait no longer than that for TWIN_ACK to be read. */
+#define LISTEN_MAX_NS (10 * NS_PER_S)
+
 /* What one pass carries along. */
 struct pass {
     struct command_lane *lane;
@@ -248,6 +251,19 @@ static void look_at_twin(struct pass *pass, struct delivery *delivery)
     command_apply(pass->lane, delivery, EVENT_MATCHED, pass->now_ns, NULL, DELIVERY_NO_CODE);
 }
 
+/* By when a delivery's deadline is over. What has been sent may have been answered in time although
+ * it has not been read yet: a report counts from when the broker had it. */
+static int64_t over_by(const struct pass *pass, const struct delivery *delivery)
+{
+    struct command_lane *lane = pass->lane;
+    if (delivery->state == DELIVERY_PENDING || delivery->deadline_ns > pass->now_ns)
+        return pass->now_ns;
+    if (delivery->deadline_ns > lane->heard_ns)
+        lane->listen = true;
+    int64_t by_ns = lane->heard_ns < pass->now_ns ? lane->heard_ns : pass->now_ns;
+    return by_ns > pass->now_ns - LISTEN_MAX_NS ? by_ns : pass->now_ns - LISTEN_MAX_NS;
+}
+
 static void pass_time(struct pass *pass, struct command *command)
 {
     enum delivery_goal goal = command->spec.goal;
@@ -261,7 +277,7 @@ static void pass_time(struct pass *pass, struct command *command)
         if (command->watched > 0 && delivery->stored && delivery_is_watched(state, goal) &&
             delivery->vehicle != DELIVERY_NO_VEHICLE)
             look_at_twin(pass, delivery);
-        command_advance(pass->lane, delivery, pass->now_ns);
+        command_advance(pass->lane, delivery, over_by(pass, delivery));
         settle_unsent(pass, delivery);
     }
 }

@@ -2,10 +2,14 @@
 
 import json
 import threading
+import time
 import unittest
 
 from harness import wait_until
 from harness.commands import JSON, CommandCase
+from harness.vehicles import seconds
+
+TRIES = 5  # to answer in time
 
 
 class Lifecycle(CommandCase):
@@ -37,6 +41,26 @@ class Lifecycle(CommandCase):
             "V-2": ("timed_out", None, None), "V-3": ("completed", None, None)})
         for part in parts.values():
             self.assertLessEqual(part["sent"], part["updated"])
+
+    def test_an_answer_in_time_counts_though_the_hub_was_frozen_at_the_end_of_the_time(self):
+        self.vehicles.answer = lambda r: []
+        for _ in range(TRIES):
+            number = self.vehicles.count()
+            ident = self.give("arm", {"vids": ["V-0"]}, ttl_s=3)
+            expires = seconds(self.command(ident)["expires"])
+            self.wait_received(number + 1)
+            wait_until(lambda: time.time() > expires - 1.2, 10, "there is little time left")
+            self.hub.process.pause()
+            self.vehicles.ack(f"{ident}.V-0", "completed", "V-0")
+            self.client.flush()
+            in_time = time.time() < expires
+            wait_until(lambda: time.time() > expires + 0.2, 10, "the time is over")
+            self.hub.process.resume()
+            state = self.wait_ended(ident)["counts"]
+            if in_time:
+                self.assertEqual(state["completed"], 1, state)
+                return
+        self.skipTest("this machine is too slow to answer in time")
 
     def test_all_failing_is_failed(self):
         self.vehicles.answer = lambda r: ["rejected"]
