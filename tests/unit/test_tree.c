@@ -240,6 +240,86 @@ static void consistency_is_proved_for_every_earlier_tree_and_no_other(void **sta
     }
 }
 
+/* ---- what is refused ---- */
+
+/* The tiles, of which the one asked for after so many others is not there. */
+static int tiles_left;
+
+static const struct tree_hash *find_tile_unless(void *closure, int level, int64_t index, int count)
+{
+    return tiles_left-- == 0 ? NULL : find_tile(closure, level, index, count);
+}
+
+static void without_a_tile_there_is_neither_root_nor_proof(void **state)
+{
+    (void)state;
+    static const struct tree_source holed = {find_tile_unless, &kept};
+    enum { INCLUSION, CONSISTENCY, ROOT, KINDS };
+    for (int kind = 0; kind < KINDS; kind++) {
+        struct tree_proof proof;
+        struct tree_hash root;
+        int missing = 0;
+        for (bool made = false; !made; missing++) {
+            assert_true(missing < LEAVES);
+            tiles_left = missing;
+            if (kind == INCLUSION)
+                made = tree_prove_inclusion(&holed, 1000, LEAVES, &proof);
+            else if (kind == CONSISTENCY)
+                made = tree_prove_consistency(&holed, 1001, LEAVES, &proof);
+            else
+                made = tree_root_at(&holed, LEAVES, &root);
+            assert_int_equal(made, tiles_left >= 0);
+        }
+        assert_true(missing > 2);
+    }
+}
+
+static void proofs_of_what_the_tree_does_not_have_are_refused(void **state)
+{
+    (void)state;
+    struct tree_proof proof;
+    assert_false(tree_prove_inclusion(&source, -1, LEAVES, &proof));
+    assert_false(tree_prove_inclusion(&source, LEAVES, LEAVES, &proof));
+    assert_false(tree_prove_consistency(&source, 0, LEAVES, &proof));
+    assert_false(tree_prove_consistency(&source, LEAVES, LEAVES - 1, &proof));
+}
+
+static void proofs_that_say_too_much_or_nothing_prove_nothing(void **state)
+{
+    (void)state;
+    struct tree_proof proof;
+    struct tree_hash root, early;
+    assert_true(tree_root_at(&source, LEAVES, &root));
+    assert_true(tree_root_at(&source, 1001, &early));
+    assert_true(tree_prove_inclusion(&source, 7, LEAVES, &proof));
+    assert_true(tree_included(&leaves[7], 7, LEAVES, &proof, &root));
+    assert_false(tree_included(&leaves[7], -1, LEAVES, &proof, &root));
+    assert_false(tree_included(&leaves[7], LEAVES, LEAVES, &proof, &root));
+    proof.hashes[proof.count++] = early;
+    assert_false(tree_included(&leaves[7], 7, LEAVES, &proof, &root));
+
+    assert_true(tree_prove_consistency(&source, 1001, LEAVES, &proof));
+    assert_true(tree_consistent(1001, &early, LEAVES, &root, &proof));
+    assert_false(tree_consistent(0, &early, LEAVES, &root, &proof));
+    assert_false(tree_consistent(LEAVES, &root, 1001, &early, &proof));
+    proof.hashes[proof.count++] = early;
+    assert_false(tree_consistent(1001, &early, LEAVES, &root, &proof));
+    assert_false(tree_consistent(LEAVES, &root, LEAVES, &root, &proof));
+    proof.count = 0;
+    assert_true(tree_consistent(LEAVES, &root, LEAVES, &root, &proof));
+    assert_false(tree_consistent(LEAVES, &early, LEAVES, &root, &proof));
+}
+
+static void a_spine_that_is_full_takes_nothing(void **state)
+{
+    (void)state;
+    struct tree_spine spine;
+    tree_spine_init(&spine);
+    spine.size = TREE_SIZE_MAX;
+    assert_false(tree_spine_append(&spine, 0, &leaves[0]));
+    assert_int_equal(spine.size, TREE_SIZE_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +329,10 @@ int main(void)
         cmocka_unit_test(inclusion_is_proved_for_every_leaf_and_no_other),
         cmocka_unit_test(a_proof_of_another_length_proves_nothing),
         cmocka_unit_test(consistency_is_proved_for_every_earlier_tree_and_no_other),
+        cmocka_unit_test(without_a_tile_there_is_neither_root_nor_proof),
+        cmocka_unit_test(proofs_of_what_the_tree_does_not_have_are_refused),
+        cmocka_unit_test(proofs_that_say_too_much_or_nothing_prove_nothing),
+        cmocka_unit_test(a_spine_that_is_full_takes_nothing),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }
