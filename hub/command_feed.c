@@ -44,7 +44,8 @@ static void take_sent(struct command_lane *lane, const struct bus_msg *msg)
         delivery->unsure_ms = 0;
         if (repetition > delivery->repetition)
             delivery->repetition = repetition;
-        command_apply(lane, delivery, EVENT_SENT, msg->received_ns, NULL, DELIVERY_NO_CODE);
+        if (command_apply(lane, delivery, EVENT_SENT, msg->received_ns, NULL, DELIVERY_NO_CODE))
+            failpoint_reached(FAILPOINT_COMMAND_SENT); /* before the broker's answer said so */
     }
     pthread_mutex_unlock(&lane->lock);
 }
