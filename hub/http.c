@@ -109,6 +109,17 @@ static void resume(void *closure)
     MHD_resume_connection(x->connection);
 }
 
+/* Who takes turns with the others: a principal, or, where nobody is known, a connection. */
+static uint64_t owner_of(const struct exchange *x)
+{
+    uint64_t owner = UINT64_C(14695981039346656037);
+    if (!x->credential)
+        return (uint64_t)(uintptr_t)x->connection;
+    for (const char *at = x->request.principal; *at; at++)
+        owner = (owner ^ (unsigned char)*at) * UINT64_C(1099511628211);
+    return owner | 1;
+}
+
 /* Answers now, or suspends the connection until its gate opens or a worker has made the answer. */
 static enum MHD_Result call(struct exchange *x)
 {
@@ -131,6 +142,7 @@ static enum MHD_Result call(struct exchange *x)
     }
     x->job.run = run_job;
     x->job.drop = drop_job;
+    x->job.owner = owner_of(x);
     /* Suspended first: from the submission on, a worker may resume it. */
     MHD_suspend_connection(x->connection);
     enum http_pool pool = pool_of(http, x->route->flags);

@@ -7,10 +7,11 @@
 #include <time.h>
 
 struct workers {
-    pthread_mutex_t lock; /* guards all below */
-    pthread_cond_t work;  /* a job waits, or the pool is stopping */
-    pthread_cond_t ended; /* a thread has left */
-    struct worker_job *first, **last;
+    pthread_mutex_t lock;     /* guards all below */
+    pthread_cond_t work;      /* a job waits, or the pool is stopping */
+    pthread_cond_t ended;     /* a thread has left */
+    struct worker_job *first; /* by round, then as they came */
+    uint64_t round;           /* of the job that was taken last */
     size_t waiting, queue_max;
     unsigned running, alive;
     bool stopping;
@@ -22,8 +23,7 @@ static struct worker_job *take_job(struct workers *workers)
 {
     struct worker_job *job = workers->first;
     workers->first = job->next;
-    if (!workers->first)
-        workers->last = &workers->first;
+    workers->round = job->round;
     workers->waiting--;
     return job;
 }
@@ -78,7 +78,6 @@ struct workers *workers_new(unsigned threads, size_t queue_max)
     pthread_cond_init(&workers->work, NULL);
     pthread_cond_init(&workers->ended, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    workers->last = &workers->first;
     workers->queue_max = queue_max;
     if (threads == 0)
         threads = 1;
@@ -90,17 +89,40 @@ struct workers *workers_new(unsigned threads, size_t queue_max)
     return workers;
 }
 
+/* Each job of an owner is of a later round than the one before it; a newcomer's is of the present
+ * one. How many of the owner's wait already. */
+static size_t find_round(const struct workers *workers, struct worker_job *job)
+{
+    size_t waiting = 0;
+    job->round = workers->round;
+    for (const struct worker_job *at = workers->first; at; at = at->next)
+        if (at->owner == job->owner) {
+            waiting++;
+            job->round = at->round + 1;
+        }
+    return waiting;
+}
+
+static void insert(struct workers *workers, struct worker_job *job)
+{
+    struct worker_job **at = &workers->first;
+    while (*at && (*at)->round <= job->round)
+        at = &(*at)->next;
+    job->next = *at;
+    *at = job;
+    workers->waiting++;
+}
+
 bool workers_submit(struct workers *workers, struct worker_job *job)
 {
     pthread_mutex_lock(&workers->lock);
     /* A job that an idle worker is about to take does not wait. */
-    unsigned idle = workers->alive - workers->running;
-    bool taken = !workers->stopping && workers->waiting < workers->queue_max + idle;
+    size_t idle = workers->alive - workers->running;
+    size_t share = job->owner ? (workers->queue_max + 1) / 2 : workers->queue_max;
+    bool taken = !workers->stopping && find_round(workers, job) < share + idle &&
+                 workers->waiting < workers->queue_max + idle;
     if (taken) {
-        job->next = NULL;
-        *workers->last = job;
-        workers->last = &job->next;
-        workers->waiting++;
+        insert(workers, job);
         pthread_cond_signal(&workers->work);
     }
     pthread_mutex_unlock(&workers->lock);
@@ -141,7 +163,6 @@ bool workers_stop(struct workers *workers, int timeout_ms)
     workers->stopping = true;
     struct worker_job *dropped = workers->first;
     workers->first = NULL;
-    workers->last = &workers->first;
     workers->waiting = 0;
     pthread_cond_broadcast(&workers->work);
     pthread_mutex_unlock(&workers->lock);
