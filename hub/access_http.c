@@ -63,7 +63,7 @@ static bool know(struct access_http *gate, const char *bearer, const struct http
     case ACCESS_NO_MEMORY:
         break;
     }
-    http_problem(request, reply, PROBLEM_INTERNAL, "There is no memory for it.");
+    http_problem(request, reply, PROBLEM_UNAVAILABLE, "There is no memory for it.");
     return false;
 }
 

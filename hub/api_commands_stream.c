@@ -273,7 +273,7 @@ void api_command_stream(const struct http_request *request, struct http_reply *r
         return;
     struct watcher *watcher = watcher_new(request, watch);
     if (!watcher) {
-        http_problem(request, reply, PROBLEM_INTERNAL, "There is no memory for it.");
+        http_problem(request, reply, PROBLEM_UNAVAILABLE, "There is no memory for it.");
         return;
     }
     pthread_mutex_lock(&watch->lock);

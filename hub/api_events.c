@@ -150,7 +150,7 @@ static void answer_page(struct page *page)
     struct archive_scan *scan = archive_scan_new(&page->asked->question, page->asked->ascending);
     events_asked_scope(page->asked, request, &scope);
     if (!scan || scope.failed) {
-        http_problem(request, reply, PROBLEM_INTERNAL, "There is no memory to answer this.");
+        http_problem(request, reply, PROBLEM_UNAVAILABLE, "There is no memory to answer this.");
         goto out;
     }
     if (!read_token(request, reply, buf_cstr(&scope), scan) ||
@@ -193,7 +193,8 @@ static void answer_all(struct page *page)
         http_problem(request, page->reply, PROBLEM_UNAVAILABLE, "The hub is stopping.");
         break;
     case EXPORT_NO_MEMORY:
-        http_problem(request, page->reply, PROBLEM_INTERNAL, "There is no memory to answer this.");
+        http_problem(request, page->reply, PROBLEM_UNAVAILABLE,
+                     "There is no memory to answer this.");
         break;
     }
 }

@@ -41,7 +41,7 @@ static void refuse(const struct http_request *request, struct http_reply *reply,
                    enum follow_status status)
 {
     if (status == FOLLOW_NO_MEMORY)
-        http_problem(request, reply, PROBLEM_INTERNAL, "There is no memory to answer this.");
+        http_problem(request, reply, PROBLEM_UNAVAILABLE, "There is no memory to answer this.");
     else
         http_problem(request, reply, PROBLEM_UNAVAILABLE, "%s",
                      status == FOLLOW_FULL

@@ -264,7 +264,7 @@ void api_vehicle_history(const struct http_request *request, struct http_reply *
         return;
     reading.parser = doc_parser_new();
     if (!reading.parser) {
-        http_problem(request, reply, PROBLEM_INTERNAL, "There is no memory for it.");
+        http_problem(request, reply, PROBLEM_UNAVAILABLE, "There is no memory for it.");
         return;
     }
     api_position(request->app, reply);
@@ -336,5 +336,5 @@ void api_desired_history(const struct http_request *request, struct http_reply *
     buf_adds(&reply->body, "]}");
     shadow_history_done(&history);
     if (!written)
-        http_problem(request, reply, PROBLEM_INTERNAL, "There is no memory for it.");
+        http_problem(request, reply, PROBLEM_UNAVAILABLE, "There is no memory for it.");
 }

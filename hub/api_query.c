@@ -83,7 +83,7 @@ void query_refuse_text(const struct http_request *request, struct http_reply *re
                        const char *parameter, const struct text_error *error)
 {
     if (strcmp(error->detail, "out of memory") == 0)
-        http_problem(request, reply, PROBLEM_INTERNAL, "There is no memory to answer this.");
+        http_problem(request, reply, PROBLEM_UNAVAILABLE, "There is no memory to answer this.");
     else
         http_problem_text(request, reply,
                           strcmp(parameter, "filter") == 0 ? PROBLEM_BAD_FILTER
@@ -100,7 +100,7 @@ void query_refuse(const struct http_request *request, struct http_reply *reply,
                      "see: ask for something else.",
                      denial->path, denial->vid);
     else
-        http_problem(request, reply, PROBLEM_INTERNAL, "There is no memory to answer this.");
+        http_problem(request, reply, PROBLEM_UNAVAILABLE, "There is no memory to answer this.");
 }
 
 /* A stored filter is judged with the caller's rights: its paths are looked at like the query's own.

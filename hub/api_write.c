@@ -20,7 +20,7 @@ bool write_body(const struct http_request *request, struct http_reply *reply,
     bool none = empty && request->body_bytes == 0;
     struct doc_limits limits = {DOC_MAX_BYTES, max_depth};
     if (!parser) {
-        http_problem(request, reply, PROBLEM_INTERNAL, "There is no memory for it.");
+        http_problem(request, reply, PROBLEM_UNAVAILABLE, "There is no memory for it.");
         return false;
     }
     switch (doc_parse(parser, none ? "{}" : request->body, none ? 2 : request->body_bytes, limits,
@@ -35,7 +35,7 @@ bool write_body(const struct http_request *request, struct http_reply *reply,
                      "The body is nested deeper than %u levels.", max_depth);
         return false;
     case DOC_NO_MEMORY:
-        http_problem(request, reply, PROBLEM_INTERNAL, "There is no memory for it.");
+        http_problem(request, reply, PROBLEM_UNAVAILABLE, "There is no memory for it.");
         return false;
     default:
         http_problem(request, reply, PROBLEM_BAD_REQUEST,

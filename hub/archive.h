@@ -23,7 +23,7 @@ enum { ARCHIVE_STATEMENT_TIMEOUT_MS = 10000, ARCHIVE_CALL_TIMEOUT_MS = 12000 };
 enum archive_status {
     ARCHIVE_OK,
     ARCHIVE_NOT_FOUND,
-    ARCHIVE_UNAVAILABLE, /* PostgreSQL is not there, or did not answer in time */
+    ARCHIVE_UNAVAILABLE, /* PostgreSQL is not there or did not answer in time, or no memory */
     ARCHIVE_TOO_SLOW,    /* so much had to be looked at that the time was up */
     ARCHIVE_GIVEN_UP,    /* the caller said that nobody waits any more */
     ARCHIVE_FAILED,      /* anything else; the text says what */

@@ -266,7 +266,7 @@ static enum archive_status run_turn(struct turn *turn, struct pg *pg, struct arc
     if (turn->malformed || turn->no_memory) {
         snprintf(error->text, sizeof error->text, "%s",
                  turn->malformed ? "a row of records is malformed" : "no memory");
-        return ARCHIVE_FAILED;
+        return turn->no_memory ? ARCHIVE_UNAVAILABLE : ARCHIVE_FAILED;
     }
     if (turn->enough)
         return ARCHIVE_OK;

@@ -124,7 +124,7 @@ static void insert(struct command_lane *lane, struct command *command,
     } else {
         command_link(lane, command);
         if (!command_begin(lane, command)) {
-            command_answer_problem(answer, PROBLEM_INTERNAL, "There is no memory to send it.");
+            command_answer_problem(answer, PROBLEM_UNAVAILABLE, "There is no memory to send it.");
         } else {
             for (uint32_t i = 0; !recovery && i < command->spec.total; i++)
                 if (command->deliveries[i].state == DELIVERY_PENDING)
@@ -269,7 +269,7 @@ static void create(struct command_lane *lane, const struct command_ask *ask,
     struct doc_parser *key_parser = doc_parser_new();
     (void)parser;
     if (!key_parser) {
-        command_answer_problem(answer, PROBLEM_INTERNAL, "There is no memory for it.");
+        command_answer_problem(answer, PROBLEM_UNAVAILABLE, "There is no memory for it.");
         return;
     }
     if (command_key_read(ask, body, &keyed, answer) &&
@@ -292,7 +292,7 @@ static void with_body(struct command_lane *lane, const struct command_ask *ask,
     struct doc_ref body;
     bool empty = ask->body_bytes == 0 && ask->verb == VERB_RETRY;
     if (!parser) {
-        command_answer_problem(answer, PROBLEM_INTERNAL, "There is no memory for it.");
+        command_answer_problem(answer, PROBLEM_UNAVAILABLE, "There is no memory for it.");
         return;
     }
     enum doc_error error =
@@ -374,7 +374,7 @@ static void retry(struct command_lane *lane, const struct command_ask *ask,
     wish_again(lane, ask, &old->spec, &wish.spec);
     if (!wish.spec.params || doc_parse(parser, wish.spec.params, strlen(wish.spec.params), limits,
                                        &wish.params) != DOC_OK) {
-        command_answer_problem(answer, PROBLEM_INTERNAL, "There is no memory for it.");
+        command_answer_problem(answer, PROBLEM_UNAVAILABLE, "There is no memory for it.");
         goto out;
     }
     judge_and_make(lane, ask, &keyed, &wish, old, answer);

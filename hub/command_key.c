@@ -107,7 +107,7 @@ bool command_key_read(const struct command_ask *ask, struct doc_ref body,
     bool good = !text.failed;
     buf_done(&text);
     if (!good)
-        command_answer_problem(answer, PROBLEM_INTERNAL, "There is no memory for it.");
+        command_answer_problem(answer, PROBLEM_UNAVAILABLE, "There is no memory for it.");
     return good;
 }
 

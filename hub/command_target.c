@@ -33,7 +33,7 @@ static int by_name(const void *a, const void *b)
 
 static bool no_memory(struct command_answer *answer)
 {
-    command_answer_problem(answer, PROBLEM_INTERNAL, "There is no memory for it.");
+    command_answer_problem(answer, PROBLEM_UNAVAILABLE, "There is no memory for it.");
     return false;
 }
 

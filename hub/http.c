@@ -223,7 +223,7 @@ static enum MHD_Result on_request(void *closure, struct MHD_Connection *connecti
     (void)url;
     (void)version;
     if (!x)
-        return MHD_queue_response(connection, 500, http->sender.no_memory);
+        return MHD_queue_response(connection, HTTP_NO_MEMORY_STATUS, http->sender.no_memory);
     switch (x->phase) {
     case EXCHANGE_NEW:
         return begin(x, method);

@@ -3,7 +3,7 @@
  * conventions that hold for every answer (contract §5). The one file that includes microhttpd.h is
  * http.c. What a route means lives in api_*.c.
  *
- * A reply whose body or headers ran out of memory (`failed`) is answered with a 500. An answer with
+ * A reply whose body or headers ran out of memory (`failed`) is answered with a 503. An answer with
  * an ETag gets `Cache-Control: no-cache`, any other `no-store`, unless the handler sets its own.
  *
  * What the server does for every route, so that no handler does it again: request ids; 404, 405

@@ -28,6 +28,8 @@ enum {
     SHARE_RETRY_S = 5,
 };
 
+#define NO_MEMORY_TEXT "There is no memory for the answer. Try again shortly."
+
 enum { TEXT_LEAST_BYTES = 256 }; /* so that the memory of most requests serves the next one */
 
 struct exchange *exchange_new(const struct exchange_rules *rules, struct exchange *spare,
@@ -188,7 +190,7 @@ bool exchange_body(struct exchange *x, const void *data, size_t size)
     } else if (wanted) {
         buf_add(&x->body, data, size);
         if (x->body.failed)
-            REFUSE(x, PROBLEM_INTERNAL, "There is no memory for the body.");
+            REFUSE(x, PROBLEM_UNAVAILABLE, "There is no memory for the body.");
         return true;
     }
     x->discarded_bytes += size;
@@ -324,7 +326,7 @@ static void finish_stream(struct exchange *x)
         buf_init(&reply->body);
     }
     x->packed = false;
-    http_problem(&x->request, reply, PROBLEM_INTERNAL, "The answer could not be made.");
+    http_problem(&x->request, reply, PROBLEM_UNAVAILABLE, NO_MEMORY_TEXT);
     x->no_memory = reply->body.failed || reply->headers.failed;
 }
 
@@ -334,8 +336,10 @@ static void finish(struct exchange *x)
     if (x->auth && (reply->status == 401 || reply->status == 403))
         x->auth->denied(x->auth->closure, &x->request, reply->status);
     if (reply->body.failed || reply->headers.failed) {
+        bool memory = reply->body.failed; /* else there were too many headers */
         buf_done(&reply->body);
-        http_problem(&x->request, reply, PROBLEM_INTERNAL, "The answer could not be made.");
+        http_problem(&x->request, reply, memory ? PROBLEM_UNAVAILABLE : PROBLEM_INTERNAL, "%s",
+                     memory ? NO_MEMORY_TEXT : "The answer could not be made.");
         x->no_memory = reply->body.failed || reply->headers.failed;
         if (x->no_memory)
             return;
@@ -375,7 +379,7 @@ void exchange_call(struct exchange *x)
             x->request.body_bytes = x->body.size_bytes;
         }
         if (x->body.failed)
-            REFUSE(x, PROBLEM_INTERNAL, "There is no memory for the body.");
+            REFUSE(x, PROBLEM_UNAVAILABLE, "There is no memory for the body.");
         else
             x->route->handler(&x->request, &x->reply);
     }
@@ -398,7 +402,7 @@ static const char *vehicle_of(const struct exchange *x)
 
 void exchange_account(const struct exchange *x)
 {
-    int status = x->no_memory ? 500 : x->reply.status;
+    int status = x->no_memory ? HTTP_NO_MEMORY_STATUS : x->reply.status;
     int64_t took_ns = exchange_clock_ns() - x->started_ns;
     metrics_add(METRIC_HTTP_REQUESTS, x->route_index, metrics_status(status), 1);
     metrics_observe_of(METRIC_HTTP_SECONDS, x->route_index, (double)took_ns / 1e9);

@@ -32,6 +32,9 @@ enum {
     HTTP_SENT_ETAG_BYTES = HTTP_ETAG_BYTES + 3 /* `-gz` */
 };
 
+/* Of the answer that is made before it is needed, for want of memory for any other. */
+enum { HTTP_NO_MEMORY_STATUS = 503 };
+
 enum exchange_phase {
     EXCHANGE_NEW,    /* the request line is there */
     EXCHANGE_BODY,   /* the rest of the request is on its way */

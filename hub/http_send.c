@@ -24,8 +24,8 @@ static const struct {
 };
 
 static const char no_memory_body[] =
-    "{\"type\":\"/problems/internal\",\"title\":\"Internal error\",\"status\":500,"
-    "\"detail\":\"The answer could not be made.\",\"request_id\":null}";
+    "{\"type\":\"/problems/unavailable\",\"title\":\"Temporarily unavailable\",\"status\":503,"
+    "\"detail\":\"There is no memory for the answer. Try again shortly.\",\"request_id\":null}";
 
 static bool add_fixed_headers(struct MHD_Response *response)
 {
@@ -197,9 +197,9 @@ enum MHD_Result http_send(struct exchange *x, struct http_sender *sender)
     await_taking(x);
     struct MHD_Response *response = x->no_memory ? NULL : kept_or_new(x, sender);
     x->no_memory = response == NULL;
-    enum MHD_Result result =
-        MHD_queue_response(x->connection, response ? (unsigned)x->reply.status : 500,
-                           response ? response : sender->no_memory);
+    enum MHD_Result result = MHD_queue_response(
+        x->connection, response ? (unsigned)x->reply.status : HTTP_NO_MEMORY_STATUS,
+        response ? response : sender->no_memory);
     if (response && !x->place) /* a kept one is the shelf's */
         MHD_destroy_response(response);
     exchange_account(x);
@@ -213,6 +213,7 @@ bool http_sender_init(struct http_sender *sender)
     sender->shelf = http_shelf_new();
     return sender->shelf && sender->no_memory && add_fixed_headers(sender->no_memory) &&
            MHD_add_response_header(sender->no_memory, "Content-Type", "application/problem+json") &&
+           MHD_add_response_header(sender->no_memory, "Retry-After", "1") &&
            MHD_add_response_header(sender->no_memory, "Cache-Control", "no-store");
 }
 

@@ -279,7 +279,7 @@ static enum http_gate_answer judge_first(struct position_gate *gate,
         return refuse(request, reply, outcome, wait_ms);
     struct ticket *made = malloc(sizeof *made);
     if (!made) {
-        http_problem(request, reply, PROBLEM_INTERNAL, "There is no memory to wait with.");
+        http_problem(request, reply, PROBLEM_UNAVAILABLE, "There is no memory to wait with.");
         return GATE_REFUSED;
     }
     *made = (struct ticket){.wanted = wanted, .wait_ms = wait_ms, .queue = queue};

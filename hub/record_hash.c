@@ -1,10 +1,12 @@
 #include "hub/record_hash.h"
 
+#include "hub/clock.h"
+
 #include <openssl/evp.h>
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { LEAF_PREFIX = 0x00 };
+enum { LEAF_PREFIX = 0x00, CONTEXT_TRIES = 500, CONTEXT_PAUSE_MS = 10 };
 
 /* One context a thread, with the algorithm found: looking it up, and making a context, both cost
  * more than hashing a node of the tree does. */
@@ -23,6 +25,16 @@ static void sha256_find(void)
         abort();
 }
 
+static EVP_MD_CTX *context_new(void)
+{
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    if (context && EVP_DigestInit_ex(context, sha256, NULL) &&
+        pthread_setspecific(context_key, context) == 0)
+        return context;
+    EVP_MD_CTX_free(context);
+    return NULL;
+}
+
 static EVP_MD_CTX *context_get(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -30,10 +42,11 @@ static EVP_MD_CTX *context_get(void)
     EVP_MD_CTX *context = pthread_getspecific(context_key);
     if (context)
         return context;
-    context = EVP_MD_CTX_new();
-    if (!context || !EVP_DigestInit_ex(context, sha256, NULL) ||
-        pthread_setspecific(context_key, context) != 0)
-        abort();
+    for (int tries = 0; !(context = context_new()); tries++) { /* there is no memory just now */
+        if (tries == CONTEXT_TRIES)
+            abort();
+        clock_pause_ms(CONTEXT_PAUSE_MS);
+    }
     return context;
 }
 

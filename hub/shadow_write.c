@@ -146,7 +146,7 @@ static enum step judge(struct attempt *attempt)
     struct doc_ref before = doc_root(part ? part->value : NULL);
     attempt->after = build(change, before);
     if (!attempt->after)
-        return done(attempt, SHADOW_FAILED, "There is no memory for it.");
+        return done(attempt, SHADOW_UNAVAILABLE, "There is no memory for it.");
     struct doc_ref after = doc_root(attempt->after);
     bool same = doc_exists(before) ? doc_equal(before, after) : doc_members(after) == 0;
     if (same)
@@ -157,7 +157,7 @@ static enum step judge(struct attempt *attempt)
         buf_adds(&attempt->before_text, "{}");
     doc_write(&attempt->after_text, after);
     if (attempt->after_text.failed || attempt->before_text.failed)
-        return done(attempt, SHADOW_FAILED, "There is no memory for it.");
+        return done(attempt, SHADOW_UNAVAILABLE, "There is no memory for it.");
     if (attempt->after_text.size_bytes > PART_MAX_BYTES)
         return done(attempt, SHADOW_TOO_LARGE, "");
     return STEP_AGAIN;
@@ -211,8 +211,8 @@ static enum step request(struct attempt *attempt)
         record_write(&text, &attempt->request);
     }
     snprintf(base, sizeof base, "%llu", (unsigned long long)attempt->base_seq);
-    snprintf(error.text, sizeof error.text, "There is no memory for it.");
-    if (filled && !subject.failed && !text.failed) {
+    filled = filled && !subject.failed && !text.failed;
+    if (filled) {
         struct bus_store what = {.subject = buf_cstr(&subject),
                                  .data = text.data,
                                  .size = text.size_bytes,
@@ -223,6 +223,8 @@ static enum step request(struct attempt *attempt)
     }
     buf_done(&subject);
     buf_done(&text);
+    if (!filled)
+        return done(attempt, SHADOW_UNAVAILABLE, "There is no memory for it.");
     if (status == BUS_DISCONNECTED)
         return done(attempt, SHADOW_UNAVAILABLE, "NATS does not answer. Nothing was written.");
     return status == BUS_OK ? STEP_AGAIN : done(attempt, SHADOW_FAILED, error.text);

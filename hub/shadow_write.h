@@ -49,9 +49,9 @@ enum shadow_status {
     SHADOW_UNKNOWN_VEHICLE,
     SHADOW_PRECONDITION,
     SHADOW_TOO_LARGE,   /* the result, beyond PART_MAX_BYTES */
-    SHADOW_UNAVAILABLE, /* NATS does not answer; `text` says what became of the change */
+    SHADOW_UNAVAILABLE, /* NATS does not answer, or no memory; `text` says what became of it */
     SHADOW_BUSY,        /* others write the same key all the time */
-    SHADOW_FAILED,      /* refused by NATS, or no memory */
+    SHADOW_FAILED,      /* refused by NATS */
 };
 struct shadow_result {
     uint64_t revision; /* of the part, also for SHADOW_UNCHANGED and SHADOW_PRECONDITION */

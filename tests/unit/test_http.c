@@ -341,12 +341,12 @@ static void too_many_reply_headers_are_a_500(void **state)
     get_problem("/wordy", 500, "internal", detail);
 }
 
-static void reply_without_memory_is_a_500_that_tells_nothing(void **state)
+static void reply_without_memory_is_a_503_that_tells_nothing(void **state)
 {
     char detail[1024];
     (void)state;
-    get_problem("/no-memory", 500, "internal", detail);
-    assert_string_equal(detail, "The answer could not be made.");
+    get_problem("/no-memory", 503, "unavailable", detail);
+    assert_string_equal(detail, "There is no memory for the answer. Try again shortly.");
 }
 
 static void problem_replaces_what_was_written(void **state)
@@ -384,7 +384,7 @@ int main(void)
         TEST(header_beyond_all_memory_is_refused),
         TEST(value_of_a_reply_header_cannot_break_out),
         TEST(too_many_reply_headers_are_a_500),
-        TEST(reply_without_memory_is_a_500_that_tells_nothing),
+        TEST(reply_without_memory_is_a_503_that_tells_nothing),
         TEST(problem_replaces_what_was_written),
     };
     log_setup(LOG_ERROR, false);
