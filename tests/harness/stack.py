@@ -119,11 +119,13 @@ class Stack:
         trouble = "\n".join(filter(None, (hub.trouble() for hub in self.hubs)))
         # Innermost last: nobody is left waiting for a server that has gone.
         processes = [s.process for s in self.sims] + [h.process for h in self.hubs]
-        processes += [s.process for s in (self.leaf, self.nats, self.postgres) if s]
+        processes += [s.process for s in (self.leaf, self.nats) if s]
         for process in processes:
             if process and process.alive():
                 process.send(signal.SIGCONT)
                 process.kill()
+        if self.postgres:
+            self.postgres.end()
         if self.link:
             self.link.close()
         self.folder.remove()
