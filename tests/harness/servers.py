@@ -184,10 +184,16 @@ class Postgres:
         self.process.stop(signal.SIGINT, 30)
 
     def kill(self):
-        """The postmaster dies at once; its children notice and go, which the next start needs."""
-        group = self.process.pid
+        """The postmaster dies at once; its children notice and go, which the next start needs. It is
+        halted first, so that it has no children but those that are waited for."""
+        postmaster = self.process.pid
+        self.process.pause()
+        wait_until(lambda: _stat(postmaster)[0] in "TtZ", 20, "the postmaster stands still")
+        children = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc")))
+                    if _stat(pid)[1] == postmaster]
         self.process.kill()
-        wait_until(lambda: not _group_exists(group), 20, "PostgreSQL's children have gone")
+        wait_until(lambda: all(_stat(pid)[0] in ("", "Z") for pid in children), 20,
+                   "PostgreSQL's children have gone")
 
     def end(self):
         """For good, at once. Not by SIGKILL where it can be helped: that leaves a segment of shared
@@ -201,14 +207,14 @@ class Postgres:
         self.start()
 
 
-def _group_exists(group):
+def _stat(pid):
+    """A process's state and its parent; ("", 0) where there is none."""
     try:
-        os.killpg(group, 0)
-        return True
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
+            state, parent = stat.read().rpartition(")")[2].split()[:2]
+            return state, int(parent)
+    except (FileNotFoundError, ProcessLookupError):
+        return "", 0
 
 
 def _postgres_bin():
