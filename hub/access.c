@@ -2,6 +2,7 @@
 
 #include "hub/clock.h"
 #include "hub/metrics.h"
+#include "twin/hash.h"
 
 #include <openssl/crypto.h>
 #include <stdio.h>
@@ -315,20 +316,12 @@ void access_judge_watches(struct access *access, int64_t now_ns, bool changed)
 
 enum { MINUTE_MS = 60000 };
 
-static uint64_t key_of(const char *name)
-{
-    uint64_t key = UINT64_C(14695981039346656037);
-    for (; *name; name++)
-        key = (key ^ (unsigned char)*name) * UINT64_C(1099511628211);
-    return key;
-}
-
 /* A bucket that refills evenly. Two principals in one slot push each other out, full again: a
  * limit against floods may err to that side. */
 int access_take_request(struct access *access, const struct principal *principal)
 {
     double most = config_now(access->config)->http.limits.requests_per_minute;
-    uint64_t key = key_of(principal->name);
+    uint64_t key = hash_of_text(principal->name);
     int64_t now_ms = clock_mono_ms();
     int wait_s = 0;
     pthread_mutex_lock(&access->lock);

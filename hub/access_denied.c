@@ -3,6 +3,7 @@
 #include "hub/access_http.h"
 #include "hub/clock.h"
 #include "hub/metrics.h"
+#include "twin/hash.h"
 
 #include <openssl/rand.h>
 #include <pthread.h>
@@ -71,10 +72,7 @@ static void put_count(struct access_denied *denied, struct address *address)
 
 static struct address *address_of(struct access_denied *denied, const char *remote)
 {
-    unsigned hash = 2166136261u;
-    for (const char *at = remote; *at; at++)
-        hash = (hash ^ (unsigned char)*at) * 16777619u;
-    return &denied->addresses[hash % ACCESS_DENIED_ADDRESSES];
+    return &denied->addresses[hash_of_text(remote) % ACCESS_DENIED_ADDRESSES];
 }
 
 /* Whether this one has a record of its own. Two addresses in one place push each other out. */

@@ -1,4 +1,5 @@
 #include "hub/command.h"
+#include "twin/hash.h"
 
 #include <openssl/rand.h>
 #include <stdio.h>
@@ -173,14 +174,6 @@ void command_set_vid(struct command *command, uint32_t i, const char *vid, size_
     *used += size + 1;
 }
 
-static uint32_t hash_of(const char *vid, size_t size)
-{
-    uint32_t hash = 2166136261u; /* FNV-1a */
-    for (size_t i = 0; i < size; i++)
-        hash = (hash ^ (unsigned char)vid[i]) * 16777619u;
-    return hash;
-}
-
 bool command_index(struct command *command)
 {
     uint32_t places = 16;
@@ -192,7 +185,7 @@ bool command_index(struct command *command)
     command->by_vid_mask = places - 1;
     for (uint32_t i = 0; i < command->spec.total; i++) {
         const char *vid = command->deliveries[i].vid;
-        uint32_t at = hash_of(vid, strlen(vid)) & command->by_vid_mask;
+        uint32_t at = (uint32_t)hash_of_text(vid) & command->by_vid_mask;
         while (command->by_vid[at])
             at = (at + 1) & command->by_vid_mask;
         command->by_vid[at] = i + 1;
@@ -204,7 +197,7 @@ struct delivery *command_find(const struct command *command, const char *vid, si
 {
     if (!command->by_vid)
         return NULL;
-    uint32_t at = hash_of(vid, size) & command->by_vid_mask;
+    uint32_t at = (uint32_t)hash_of(vid, size) & command->by_vid_mask;
     for (; command->by_vid[at]; at = (at + 1) & command->by_vid_mask) {
         struct delivery *delivery = &command->deliveries[command->by_vid[at] - 1];
         if (strlen(delivery->vid) == size && memcmp(delivery->vid, vid, size) == 0)

@@ -5,6 +5,7 @@
 #include "hub/clock.h"
 #include "hub/failpoint.h"
 #include "hub/log.h"
+#include "twin/hash.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,10 +20,7 @@ enum {
 
 static size_t bucket_of(const char *id, size_t size)
 {
-    uint32_t hash = 2166136261u;
-    for (size_t i = 0; i < size; i++)
-        hash = (hash ^ (unsigned char)id[i]) * 16777619u;
-    return hash % COMMAND_BUCKETS;
+    return hash_of(id, size) % COMMAND_BUCKETS;
 }
 
 struct command *command_by_id(struct command_lane *lane, const char *id, size_t size)

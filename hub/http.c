@@ -11,6 +11,7 @@
 #include "hub/http_tls.h"
 #include "hub/log.h"
 #include "hub/metrics.h"
+#include "twin/hash.h"
 
 #include <errno.h>
 #include <microhttpd.h>
@@ -112,12 +113,9 @@ static void resume(void *closure)
 /* Who takes turns with the others: a principal, or, where nobody is known, a connection. */
 static uint64_t owner_of(const struct exchange *x)
 {
-    uint64_t owner = UINT64_C(14695981039346656037);
     if (!x->credential)
         return (uint64_t)(uintptr_t)x->connection;
-    for (const char *at = x->request.principal; *at; at++)
-        owner = (owner ^ (unsigned char)*at) * UINT64_C(1099511628211);
-    return owner | 1;
+    return hash_of_text(x->request.principal) | 1;
 }
 
 /* Answers now, or suspends the connection until its gate opens or a worker has made the answer. */

@@ -1,4 +1,5 @@
 #include "hub/http_limits.h"
+#include "twin/hash.h"
 
 #include <netinet/in.h>
 #include <pthread.h>
@@ -70,9 +71,7 @@ static void read_address(const struct sockaddr *address, unsigned char bytes[ADD
 /* Where the address stands, or would stand. */
 static struct address **find(struct http_limits *limits, const unsigned char bytes[ADDRESS_BYTES])
 {
-    uint32_t hash = 2166136261u;
-    for (size_t i = 0; i < ADDRESS_BYTES; i++)
-        hash = (hash ^ bytes[i]) * 16777619u;
+    uint64_t hash = hash_of(bytes, ADDRESS_BYTES);
     struct address **at = &limits->chains[hash % CHAINS];
     while (*at && memcmp((*at)->bytes, bytes, ADDRESS_BYTES) != 0)
         at = &(*at)->next;

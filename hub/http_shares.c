@@ -1,4 +1,5 @@
 #include "hub/http_shares.h"
+#include "twin/hash.h"
 
 #include <pthread.h>
 #include <stdint.h>
@@ -42,10 +43,7 @@ void http_shares_free(struct http_shares *shares)
 /* Where the principal stands, or would stand. */
 static struct share **find(struct http_shares *shares, const char *principal)
 {
-    uint32_t hash = 2166136261u;
-    for (const char *at = principal; *at; at++)
-        hash = (hash ^ (unsigned char)*at) * 16777619u;
-    struct share **at = &shares->chains[hash % CHAINS];
+    struct share **at = &shares->chains[hash_of_text(principal) % CHAINS];
     while (*at && strcmp((*at)->principal, principal) != 0)
         at = &(*at)->next;
     return at;

@@ -1,6 +1,7 @@
 #include "hub/query_fields.h"
 
 #include "hub/fields.h"
+#include "twin/hash.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -88,12 +89,9 @@ void query_fields_free(struct query_fields *fields)
 
 /* ---- paths ---- */
 
-static size_t hash_of(uint32_t parent, const char *name, size_t size)
+static size_t slot_of(uint32_t parent, const char *name, size_t size)
 {
-    uint64_t hash = UINT64_C(14695981039346656037) ^ parent;
-    for (size_t i = 0; i < size; i++)
-        hash = (hash ^ (unsigned char)name[i]) * UINT64_C(1099511628211);
-    return (size_t)(hash ^ hash >> 32);
+    return hash_slot(hash_more(HASH_BEGIN ^ parent, name, size));
 }
 
 /* NULL where no filter could name it, or there is no memory. */
@@ -136,7 +134,7 @@ static struct known *below(struct query_fields *fields, const struct known *pare
                            const char *name, size_t size)
 {
     uint32_t above = parent ? parent->number : 0;
-    size_t i = hash_of(above, name, size);
+    size_t i = slot_of(above, name, size);
     uint16_t number;
     for (; (number = fields->buckets[i % BUCKETS]) != 0; i++) {
         struct known *known = fields->known[number - 1];

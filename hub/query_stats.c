@@ -2,6 +2,7 @@
 
 #include "hub/fields.h"
 #include "hub/query_key.h"
+#include "twin/hash.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -73,14 +74,6 @@ void query_stats_free(struct query_stats *stats)
     free(stats);
 }
 
-static size_t hash_of(const char *bytes, size_t size)
-{
-    uint64_t hash = UINT64_C(14695981039346656037);
-    for (size_t i = 0; i < size; i++)
-        hash = (hash ^ (unsigned char)bytes[i]) * UINT64_C(1099511628211);
-    return (size_t)(hash ^ hash >> 32);
-}
-
 static const char *key_of(const struct query_stats *stats, const struct group *group)
 {
     return stats->keys.data + group->key_at;
@@ -96,7 +89,7 @@ static bool grow_buckets(struct query_stats *stats)
     if (!buckets)
         return false;
     for (size_t g = 0; g < stats->group_count; g++) {
-        size_t i = hash_of(key_of(stats, stats->groups[g]), stats->groups[g]->key_size);
+        size_t i = hash_slot(hash_of(key_of(stats, stats->groups[g]), stats->groups[g]->key_size));
         while (buckets[i & mask])
             i++;
         buckets[i & mask] = (uint32_t)g + 1;
@@ -155,7 +148,7 @@ static struct group *add_group(struct query_stats *stats, const struct subject_o
 static struct group *group_of(struct query_stats *stats, const struct subject_of_query *subject)
 {
     const struct buf *key = &stats->scratch;
-    size_t i = hash_of(key->data, key->size_bytes);
+    size_t i = hash_slot(hash_of(key->data, key->size_bytes));
     uint32_t number;
     for (; (number = stats->buckets[i & stats->mask]) != 0; i++) {
         struct group *group = stats->groups[number - 1];

@@ -3,6 +3,7 @@
 #include "hub/clock.h"
 #include "hub/registry_impl.h"
 #include "hub/streams.h"
+#include "twin/hash.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -232,17 +233,9 @@ bool registry_refresh(struct registry *registry, struct slice vid)
     return done;
 }
 
-static uint64_t hash_of(struct slice vid)
-{
-    uint64_t hash = UINT64_C(14695981039346656037);
-    for (size_t i = 0; i < vid.size; i++)
-        hash = (hash ^ (unsigned char)vid.at[i]) * UINT64_C(1099511628211);
-    return hash | 1; /* never that of an empty place */
-}
-
 enum registry_recheck registry_recheck(struct registry *registry, struct slice vid)
 {
-    uint64_t hash = hash_of(vid);
+    uint64_t hash = hash_of(vid.at, vid.size) | 1; /* never that of an empty place */
     struct asked *asked = &registry->asked[hash % REGISTRY_ASKED_MAX];
     int64_t now_ms = clock_mono_ms();
     pthread_mutex_lock(&registry->lock);

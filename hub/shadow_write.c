@@ -5,6 +5,7 @@
 #include "hub/if_match.h"
 #include "hub/shadow_history.h"
 #include "hub/streams.h"
+#include "twin/hash.h"
 
 #include <errno.h>
 #include <openssl/rand.h>
@@ -334,10 +335,7 @@ static void attempt_done(struct attempt *attempt)
 
 static bool *turn_of(struct shadow_writer *writer, const char *vid)
 {
-    uint32_t hash = 2166136261u;
-    for (; *vid; vid++)
-        hash = (hash ^ (unsigned char)*vid) * 16777619u;
-    return &writer->taken[hash % TURNS];
+    return &writer->taken[hash_of_text(vid) % TURNS];
 }
 
 /* False where the turn did not come in time. */

@@ -2,6 +2,7 @@
 
 #include "hub/clock.h"
 #include "hub/epoch.h"
+#include "twin/hash.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -153,19 +154,10 @@ void store_batch(const struct store *store, uint32_t first, uint32_t end, const 
     }
 }
 
-/* FNV-1a: ids are short, and an attacker gains nothing: only real vehicles get in. */
-static size_t hash_of(const char *vid, size_t size)
-{
-    uint64_t hash = UINT64_C(14695981039346656037);
-    for (size_t i = 0; i < size; i++)
-        hash = (hash ^ (unsigned char)vid[i]) * UINT64_C(1099511628211);
-    return (size_t)(hash ^ hash >> 32);
-}
-
 static struct vehicle *find(const struct store *store, const char *vid, size_t size)
 {
     struct table *table = atomic_load(&store->table);
-    for (size_t i = hash_of(vid, size);; i++) {
+    for (size_t i = hash_slot(hash_of(vid, size));; i++) {
         struct vehicle *vehicle = atomic_load(&table->buckets[i & table->mask]);
         if (!vehicle || (strncmp(vehicle->vid, vid, size) == 0 && vehicle->vid[size] == '\0'))
             return vehicle;
@@ -391,7 +383,7 @@ struct twin *store_current(struct vehicle *vehicle)
 
 static void insert(struct table *table, struct vehicle *vehicle)
 {
-    size_t i = hash_of(vehicle->vid, strlen(vehicle->vid));
+    size_t i = hash_slot(hash_of_text(vehicle->vid));
     while (atomic_load(&table->buckets[i & table->mask]))
         i++;
     atomic_store(&table->buckets[i & table->mask], vehicle);

@@ -1,6 +1,7 @@
 #include "tools/shadow.h"
 
 #include "tools/rng.h"
+#include "twin/hash.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -111,15 +112,6 @@ static void put_key(struct shadow *shadow, const char *vid, const char *part)
              shadow->config.env, c, c, vid, c, part);
 }
 
-/* FNV-1a. */
-static uint64_t hash_of(const struct buf *text)
-{
-    uint64_t hash = UINT64_C(14695981039346656037);
-    for (size_t i = 0; i < text->size_bytes; i++)
-        hash = (hash ^ (unsigned char)text->data[i]) * UINT64_C(1099511628211);
-    return hash;
-}
-
 static bool compose_reported(struct shadow *shadow, uint32_t vehicle)
 {
     json_t *reported = json_deep_copy(shadow->vehicles[vehicle].settings);
@@ -147,7 +139,7 @@ static bool write_reported(struct shadow *shadow, uint32_t vehicle)
     struct shadow_vehicle *one = &shadow->vehicles[vehicle];
     if (!compose_reported(shadow, vehicle))
         return true;
-    uint64_t hash = hash_of(&shadow->text);
+    uint64_t hash = hash_of(shadow->text.data, shadow->text.size_bytes);
     if (hash == one->written && !one->must_write)
         return true;
     put_key(shadow, roster_vid(shadow->config.roster, vehicle), "reported");
