@@ -165,15 +165,8 @@ void cli_completion_bash(struct buf *out)
     buf_adds(out, "    esac\n}\n\n");
     add_keys(out);
     buf_adds(out, bash_body);
-    const char *between = "    ";
-    for (size_t i = 0; i < cli_command_count; i++) {
-        const struct cli_command *command = &cli_commands[i];
-        size_t first = cli_first_word(command);
-        if (command->name[first] == '\0' || cli_repeats_group(command))
-            continue;
-        buf_addf(out, "%s%.*s", between, (int)first, command->name);
-        between = " | ";
-    }
+    buf_adds(out, "    ");
+    cli_write_groups(out, " | ");
     buf_adds(out, ")\n"
                   "        if ((count == 2)); then\n"
                   "            _fleethub_commands \"${words[1]}\" 1\n"

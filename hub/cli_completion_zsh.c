@@ -121,15 +121,7 @@ void cli_completion_zsh(struct buf *out)
                   "        return\n"
                   "    fi\n"
                   "    case $command in\n    ");
-    const char *between = "";
-    for (size_t i = 0; i < cli_command_count; i++) {
-        const struct cli_command *command = &cli_commands[i];
-        size_t first = cli_first_word(command);
-        if (command->name[first] == '\0' || cli_repeats_group(command))
-            continue;
-        buf_addf(out, "%s%.*s", between, (int)first, command->name);
-        between = "|";
-    }
+    cli_write_groups(out, "|");
     buf_adds(out, ")\n"
                   "        if (( CURRENT == 3 )); then\n"
                   "            _fleethub_second $command\n"

@@ -95,6 +95,19 @@ bool cli_repeats_group(const struct cli_command *command)
     return false;
 }
 
+void cli_write_groups(struct buf *out, const char *between)
+{
+    const char *before = "";
+    for (size_t i = 0; i < cli_command_count; i++) {
+        const struct cli_command *command = &cli_commands[i];
+        size_t first = cli_first_word(command);
+        if (command->name[first] == '\0' || cli_repeats_group(command))
+            continue;
+        buf_addf(out, "%s%.*s", before, (int)first, command->name);
+        before = between;
+    }
+}
+
 enum cli_value_kind cli_value_kind(const char *argument)
 {
     if (strchr(argument, '|') || strcmp(argument, "TYPE") == 0)

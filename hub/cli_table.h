@@ -44,6 +44,8 @@ bool cli_is_group(const char *word);
 size_t cli_first_word(const struct cli_command *command);
 /* Whether the table has another subcommand with the same first word before this one. */
 bool cli_repeats_group(const struct cli_command *command);
+/* Appends the first words of the subcommands of two, each once, with `between` between them. */
+void cli_write_groups(struct buf *out, const char *between);
 
 enum cli_value_kind { CLI_VALUE_TEXT, CLI_VALUE_CHOICE, CLI_VALUE_FILE, CLI_VALUE_COMMAND };
 /* Of an option's argument, or a subcommand's word; not NULL. */
