@@ -112,6 +112,25 @@ class TempFolder:
             _folders.remove(self)
 
 
+def _state(pid):
+    """As the system shows it (R, S, T, Z, …); "" where there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def gone(pid):
+    return _state(pid) in ("", "Z")
+
+
+def children(pid):
+    """All of them only where the process stands still."""
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        return [int(word) for word in file.read().split()]
+
+
 class Process:
     """A child with its output in a file. `user`: run as that user where we are root."""
 
@@ -188,6 +207,10 @@ class Process:
 
     def resume(self):
         self.send(signal.SIGCONT)
+
+    def stands_still(self):
+        """Stopped by a signal, its own or another's."""
+        return _state(self.pid) == "T"
 
     def log(self):
         with open(self.log_path, encoding="utf-8", errors="replace") as log:

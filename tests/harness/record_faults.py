@@ -7,7 +7,7 @@ import signal
 import time
 
 from .commit_proxy import CUTS
-from .process import scaled, wait_until
+from .process import children, gone, scaled, wait_until
 
 PAUSE_S = 0.8         # at most, between a kill and the next start
 FREEZE_S = 3          # at most, of a server
@@ -71,22 +71,11 @@ def hub_takeover(torture):
 
 # ---- PostgreSQL ----
 
-def children(pid):
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-        return [int(word) for word in file.read().split()]
-
-
-def gone(pid):
-    return not os.path.exists(f"/proc/{pid}")
-
-
 @fault("kill -9 of the postmaster")
 def postmaster_kill(torture):
     postgres = torture.postgres
     torture.load()
-    orphans = children(postgres.process.pid)
     postgres.kill()
-    wait_until(lambda: all(gone(pid) for pid in orphans), 20, "its children have gone")
     torture.pause(PAUSE_S)
     postgres.start(create=False)
 

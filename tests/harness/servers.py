@@ -8,7 +8,8 @@ import socket
 import subprocess
 
 from .client import NatsClient
-from .process import BUILD_DIR, POSTGRES_USER, Process, free_port, scaled, wait_until
+from .process import (BUILD_DIR, POSTGRES_USER, Process, children, free_port, gone, scaled,
+                      wait_until)
 
 START_TRIES = 5
 MAX_FILE_STORE = "8GB"
@@ -186,14 +187,11 @@ class Postgres:
     def kill(self):
         """The postmaster dies at once; its children notice and go, which the next start needs. It is
         halted first, so that it has no children but those that are waited for."""
-        postmaster = self.process.pid
         self.process.pause()
-        wait_until(lambda: _stat(postmaster)[0] in "TtZ", 20, "the postmaster stands still")
-        children = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc")))
-                    if _stat(pid)[1] == postmaster]
+        wait_until(self.process.stands_still, 20, "the postmaster stands still")
+        orphans = children(self.process.pid)
         self.process.kill()
-        wait_until(lambda: all(_stat(pid)[0] in ("", "Z") for pid in children), 20,
-                   "PostgreSQL's children have gone")
+        wait_until(lambda: all(gone(pid) for pid in orphans), 20, "its children have gone")
 
     def end(self):
         """For good, at once. Not by SIGKILL where it can be helped: that leaves a segment of shared
@@ -205,16 +203,6 @@ class Postgres:
     def restart(self, kill=False):
         self.kill() if kill else self.stop()
         self.start()
-
-
-def _stat(pid):
-    """A process's state and its parent; ("", 0) where there is none."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
-            state, parent = stat.read().rpartition(")")[2].split()[:2]
-            return state, int(parent)
-    except (FileNotFoundError, ProcessLookupError):
-        return "", 0
 
 
 def _postgres_bin():

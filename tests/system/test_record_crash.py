@@ -106,7 +106,7 @@ class Frozen(RecordCase):
         wait_until(lambda: self.head()[0] == writer + 1, 30, "the first one writes")
         other.start()  # what is measured is the taking over, not a start on a busy machine
         self.publish()
-        wait_until(lambda: self.stands(first), 30, "the writer stands still")
+        wait_until(first.process.stands_still, 30, "the writer stands still")
         began = time.monotonic()
         self.publish(10)
         end = self.head()[1]
@@ -123,11 +123,6 @@ class Frozen(RecordCase):
         # The second alone has written: it holds the same number, and the first knows of no commit.
         self.assertEqual(self.head()[0], now)
         print(f"{point}: the other wrote after {took_s:.1f} s", flush=True)
-
-    @staticmethod
-    def stands(hub):
-        with open(f"/proc/{hub.process.pid}/stat", encoding="ascii") as stat:
-            return stat.read().rsplit(")", 1)[1].split()[0] == "T"
 
 
 if __name__ == "__main__":
