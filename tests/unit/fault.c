@@ -1,5 +1,7 @@
 #include "tests/unit/fault.h"
 
+#include "tests/oom/alloc_wrap.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -46,7 +48,7 @@ unsigned fault_loop(bool (*operation)(void *context), void *context)
     return nth - 1;
 }
 
-static bool fails(void)
+bool alloc_wrap_fails(void)
 {
     if (!fault.armed)
         return false;
@@ -56,48 +58,4 @@ static bool fails(void)
         return false;
     fault.hit = true;
     return true;
-}
-
-/* What the linker's --wrap calls and provides. */
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *block, size_t size);
-void *__real_reallocarray(void *block, size_t count, size_t size);
-char *__real_strdup(const char *text);
-char *__real_strndup(const char *text, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *block, size_t size);
-void *__wrap_reallocarray(void *block, size_t count, size_t size);
-char *__wrap_strdup(const char *text);
-char *__wrap_strndup(const char *text, size_t size);
-
-void *__wrap_malloc(size_t size)
-{
-    return fails() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return fails() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *block, size_t size)
-{
-    return fails() ? NULL : __real_realloc(block, size);
-}
-
-void *__wrap_reallocarray(void *block, size_t count, size_t size)
-{
-    return fails() ? NULL : __real_reallocarray(block, count, size);
-}
-
-char *__wrap_strdup(const char *text)
-{
-    return fails() ? NULL : __real_strdup(text);
-}
-
-char *__wrap_strndup(const char *text, size_t size)
-{
-    return fails() ? NULL : __real_strndup(text, size);
 }

@@ -1,6 +1,7 @@
 /* Files of keys that sign the record, and of those that are trusted: what is taken, and what is
  * refused and why. */
 #include "hub/audit_key.h"
+#include "tests/unit/key_help.h"
 
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -12,34 +13,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-static char folder[] = "/tmp/fleethub-key-XXXXXX";
-
-static const char *file_of(const char *text, size_t size)
-{
-    static char path[64];
-    snprintf(path, sizeof path, "%s/keys", folder);
-    FILE *file = fopen(path, "we");
-    assert_non_null(file);
-    assert_int_equal(fwrite(text, 1, size, file), size);
-    fclose(file);
-    return path;
-}
-
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    char path[64];
-    (void)state;
-    snprintf(path, sizeof path, "%s/keys", folder);
-    unlink(path);
-    return rmdir(folder);
-}
 
 static struct audit_key make_key(const char *name)
 {
@@ -76,7 +49,7 @@ static void assert_refused(const char *text, size_t size, const char *why)
 {
     struct audit_keys keys = {.count = 0};
     char error[AUDIT_ERROR_BYTES] = "";
-    if (audit_keys_load(&keys, file_of(text, size), error) || !strstr(error, why))
+    if (audit_keys_load(&keys, key_file(text, size), error) || !strstr(error, why))
         fail_msg("%.60s: %s, and not: %s", text, error, why);
 }
 
@@ -89,17 +62,17 @@ static void a_signing_key_is_ed25519_without_a_password(void **state)
     struct audit_signer *signer = NULL;
     char error[AUDIT_ERROR_BYTES] = "";
     assert_true(audit_key_make(&pem, error));
-    assert_true(audit_signer_load(file_of(pem.data, pem.size_bytes), &signer, error));
+    assert_true(audit_signer_load(key_file(pem.data, pem.size_bytes), &signer, error));
     audit_signer_free(signer);
-    assert_false(audit_signer_load(file_of("no key", 6), &signer, error));
+    assert_false(audit_signer_load(key_file("no key", 6), &signer, error));
     assert_non_null(strstr(error, "no private key"));
     buf_reset(&pem);
     pem_of_another_kind(&pem, true);
-    assert_false(audit_signer_load(file_of(pem.data, pem.size_bytes), &signer, error));
+    assert_false(audit_signer_load(key_file(pem.data, pem.size_bytes), &signer, error));
     assert_non_null(strstr(error, "not an Ed25519 key"));
     assert_false(audit_signer_load("/nowhere/at/all", &signer, error));
     assert_non_null(strstr(error, "cannot be opened"));
-    assert_false(audit_signer_load(folder, &signer, error));
+    assert_false(audit_signer_load(key_folder, &signer, error));
     assert_non_null(strstr(error, "cannot be read"));
     buf_done(&pem);
 }
@@ -115,7 +88,7 @@ static void a_file_that_is_far_too_large_is_no_key(void **state)
     assert_true(audit_key_make(&pem, error));
     while (pem.size_bytes < LARGE)
         buf_addc(&pem, '\n');
-    assert_false(audit_signer_load(file_of(pem.data, pem.size_bytes), &signer, error));
+    assert_false(audit_signer_load(key_file(pem.data, pem.size_bytes), &signer, error));
     assert_non_null(strstr(error, "too large"));
     assert_false(audit_signer_read(pem.data, pem.size_bytes, &signer, error));
     assert_refused(pem.data, pem.size_bytes, "too large");
@@ -143,14 +116,14 @@ static void a_file_of_keys_has_lines_pem_and_comments(void **state)
     buf_addc(&text, '\n');
     audit_vkey_write(&text, three.name, one.public); /* the same key under another name */
     buf_adds(&text, "\n# the end, without a line feed");
-    assert_true(audit_keys_load(&keys, file_of(text.data, text.size_bytes), error));
+    assert_true(audit_keys_load(&keys, key_file(text.data, text.size_bytes), error));
     assert_int_equal(keys.count, 4);
     assert_string_equal(keys.keys[0].name, one.name);
     assert_memory_equal(keys.keys[1].public, two.public, AUDIT_PUBLIC_BYTES);
     assert_string_equal(keys.keys[2].name, "");
     assert_string_equal(keys.keys[3].name, "c");
     /* A file without a key adds none, which is wrong only where there is none yet. */
-    assert_true(audit_keys_load(&keys, file_of("# none\n", 7), error));
+    assert_true(audit_keys_load(&keys, key_file("# none\n", 7), error));
     assert_int_equal(keys.count, 4);
     buf_done(&text);
     buf_done(&private);
@@ -237,5 +210,5 @@ int main(void)
         cmocka_unit_test(a_key_s_line_is_read_exactly),
         cmocka_unit_test(a_set_of_keys_is_bounded),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, key_folder_make, key_folder_remove);
 }

@@ -1,6 +1,7 @@
 /* JSON Web Tokens: what is believed, and every way in which one is not. */
 #include "hub/cursor.h"
 #include "hub/jwt.h"
+#include "tests/unit/key_help.h"
 #include "twin/timestamp.h"
 
 #include <openssl/ec.h>
@@ -24,17 +25,6 @@ static struct jwt_issuer issuers[3];
 static const char *const issuer_names[3] = {ISSUER "/ed", ISSUER "/es", ISSUER "/rs"};
 static const char *const algorithms[3] = {"EdDSA", "ES256", "RS256"};
 
-static char *pem_of(EVP_PKEY *key)
-{
-    char *bytes;
-    BIO *bio = BIO_new(BIO_s_mem());
-    assert_int_equal(PEM_write_bio_PUBKEY(bio, key), 1);
-    long size = BIO_get_mem_data(bio, &bytes);
-    char *text = strndup(bytes, (size_t)size);
-    BIO_free(bio);
-    return text;
-}
-
 static EVP_PKEY *make_key(int algorithm)
 {
     switch (algorithm) {
@@ -54,7 +44,7 @@ static int make_keys(void **state)
         char error[256] = "";
         keys[i] = make_key(i);
         other_keys[i] = make_key(i);
-        char *pem = pem_of(keys[i]);
+        char *pem = key_pem(keys[i]);
         const struct jwt_key *key = jwt_key_read(pem, strlen(pem), (enum jwt_algorithm)i, error);
         free(pem);
         assert_string_equal(error, "");
@@ -289,7 +279,7 @@ static void a_public_key_is_no_secret_of_an_hmac(void **state)
     unsigned size;
     static const char *const headers[] = {"{\"alg\":\"HS256\"}", "{\"alg\":\"RS256\"}"};
     static const enum jwt_status expected[] = {JWT_ALGORITHM, JWT_SIGNATURE};
-    char *pem = pem_of(keys[JWT_RS256]);
+    char *pem = key_pem(keys[JWT_RS256]);
     for (int i = 0; i < 2; i++) {
         struct buf token = BUF_INIT;
         struct jwt_claims claims;
@@ -457,7 +447,7 @@ static void a_key_serves_its_own_algorithm_alone(void **state)
 {
     (void)state;
     for (int made = 0; made < 3; made++) {
-        char *pem = pem_of(keys[made]);
+        char *pem = key_pem(keys[made]);
         for (int asked = 0; asked < 3; asked++) {
             char error[256] = "";
             struct jwt_key *key = jwt_key_read(pem, strlen(pem), (enum jwt_algorithm)asked, error);
@@ -470,10 +460,10 @@ static void a_key_serves_its_own_algorithm_alone(void **state)
     EVP_PKEY *weak = EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)1024);
     EVP_PKEY *other_curve = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-384");
     char error[256];
-    char *pem = pem_of(weak);
+    char *pem = key_pem(weak);
     assert_null(jwt_key_read(pem, strlen(pem), JWT_RS256, error));
     free(pem);
-    pem = pem_of(other_curve);
+    pem = key_pem(other_curve);
     assert_null(jwt_key_read(pem, strlen(pem), JWT_ES256, error));
     free(pem);
     EVP_PKEY_free(weak);

@@ -2,6 +2,7 @@
 #include "hub/cursor.h"
 #include "hub/jwt.h"
 #include "tests/unit/fault.h"
+#include "tests/unit/key_help.h"
 #include "twin/timestamp.h"
 
 #include <openssl/crypto.h>
@@ -21,46 +22,6 @@
 #define HEADER "{\"alg\":\"ES256\"}"
 #define CLAIMS(sub) "{\"iss\":\"i\",\"sub\":\"" sub "\",\"aud\":\"fleethub\",\"exp\":1800000060}"
 
-static char folder[] = "/tmp/fleethub-jwt-XXXXXX";
-
-static char *pem_of(EVP_PKEY *key)
-{
-    char *bytes;
-    BIO *bio = BIO_new(BIO_s_mem());
-    assert_int_equal(PEM_write_bio_PUBKEY(bio, key), 1);
-    long size = BIO_get_mem_data(bio, &bytes);
-    char *text = strndup(bytes, (size_t)size);
-    BIO_free(bio);
-    return text;
-}
-
-/* A file of the test's folder with this text. */
-static const char *file_of(const char *text, size_t size)
-{
-    static char path[64];
-    snprintf(path, sizeof path, "%s/key.pem", folder);
-    FILE *file = fopen(path, "we");
-    assert_non_null(file);
-    assert_int_equal(fwrite(text, 1, size, file), size);
-    fclose(file);
-    return path;
-}
-
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    char path[64];
-    (void)state;
-    snprintf(path, sizeof path, "%s/key.pem", folder);
-    unlink(path);
-    return rmdir(folder);
-}
-
 /* ---- files ---- */
 
 static void a_key_is_read_from_its_file(void **state)
@@ -68,8 +29,8 @@ static void a_key_is_read_from_its_file(void **state)
     (void)state;
     char error[256] = "";
     EVP_PKEY *pair = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-    char *pem = pem_of(pair);
-    struct jwt_key *key = jwt_key_load(file_of(pem, strlen(pem)), JWT_EDDSA, error);
+    char *pem = key_pem(pair);
+    struct jwt_key *key = jwt_key_load(key_file(pem, strlen(pem)), JWT_EDDSA, error);
     assert_non_null(key);
     jwt_key_free(key);
     jwt_key_free(NULL);
@@ -85,10 +46,10 @@ static void a_file_without_a_public_key_is_refused(void **state)
     char error[256];
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         error[0] = '\0';
-        assert_null(jwt_key_load(file_of(texts[i], strlen(texts[i])), JWT_EDDSA, error));
+        assert_null(jwt_key_load(key_file(texts[i], strlen(texts[i])), JWT_EDDSA, error));
         assert_non_null(strstr(error, "no public key"));
     }
-    assert_null(jwt_key_load(folder, JWT_EDDSA, error));
+    assert_null(jwt_key_load(key_folder, JWT_EDDSA, error));
     assert_non_null(strstr(error, "cannot be read"));
 }
 
@@ -99,10 +60,10 @@ static void a_file_that_is_far_too_large_is_refused(void **state)
     enum { LARGE = 1 << 20 };
     char error[256] = "", *text = malloc(LARGE);
     EVP_PKEY *pair = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-    char *pem = pem_of(pair);
+    char *pem = key_pem(pair);
     memset(text, '\n', LARGE);
     memcpy(text, pem, strlen(pem));
-    assert_null(jwt_key_load(file_of(text, LARGE), JWT_EDDSA, error));
+    assert_null(jwt_key_load(key_file(text, LARGE), JWT_EDDSA, error));
     assert_non_null(strstr(error, "no public key"));
     free(text);
     free(pem);
@@ -114,7 +75,7 @@ static void a_key_for_an_algorithm_that_does_not_exist_is_none(void **state)
     (void)state;
     char error[256] = "";
     EVP_PKEY *pair = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-    char *pem = pem_of(pair);
+    char *pem = key_pem(pair);
     assert_null(jwt_key_read(pem, strlen(pem), (enum jwt_algorithm)(JWT_RS256 + 1), error));
     assert_string_equal(error, "unknown algorithm");
     free(pem);
@@ -197,7 +158,7 @@ static void make_signed(struct signed_one *one)
     char error[256] = "";
     EVP_PKEY *pair = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
     EVP_PKEY *other = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
-    *one = (struct signed_one){.good = BUF_INIT, .forged = BUF_INIT, .pem = pem_of(pair)};
+    *one = (struct signed_one){.good = BUF_INIT, .forged = BUF_INIT, .pem = key_pem(pair)};
     struct jwt_key *key = jwt_key_read(one->pem, strlen(one->pem), JWT_ES256, error);
     assert_non_null(key);
     one->issuer = (struct jwt_issuer){"i", "fleethub", JWT_ES256, key};
@@ -295,5 +256,5 @@ int main(void)
     /* Before OpenSSL has allocated anything. */
     if (CRYPTO_set_mem_functions(openssl_malloc, openssl_realloc, openssl_free) != 1)
         return 1;
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, key_folder_make, key_folder_remove);
 }
