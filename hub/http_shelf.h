@@ -7,9 +7,8 @@
  *
  * Limits: each event thread has a shelf of its own, SHELF_PLACES answers of at most
  *         SHELF_BODY_MAX_BYTES. What is asked for a second time is kept, in the place of another
- *         one. An answer that is on
- *         its way belongs to that request alone until it has been sent; whoever asks for the same
- *         meanwhile gets one that is made for him.
+ *         one. An answer that is on its way belongs to that request alone until it has been sent;
+ *         whoever asks for the same meanwhile gets one that is made for him.
  * Threads: the event threads of one server; freed when they have ended.
  */
 #ifndef HUB_HTTP_SHELF_H
