@@ -25,9 +25,12 @@ enum {
     HELD_LEAST_BYTES = 16 * 1024, /* a smaller reply is no burden, and always sent */
     HELD_MAX_BYTES = 512 << 20,   /* of replies that wait for their clients */
     HELD_PER_PRINCIPAL_BYTES = HELD_MAX_BYTES / 8,
+    HELD_NEXT_BYTES = 4 << 20, /* no list is made at once that is much longer (hub/api_list.c) */
     SHARE_RETRY_S = 5,
 };
 
+#define HELD_TEXT "Too many answers wait to be taken by slow clients; try again shortly."
+#define HELD_OWN_TEXT "Too many of your answers wait to be taken; read them first."
 #define NO_MEMORY_TEXT "There is no memory for the answer. Try again shortly."
 
 enum { TEXT_LEAST_BYTES = 256 }; /* so that the memory of most requests serves the next one */
@@ -125,6 +128,29 @@ static bool take_stream(struct exchange *x)
     return false;
 }
 
+/* Whether the route answers with a list, which costs time to make and may be long. */
+static bool makes_list(const struct http_route *route)
+{
+    return (route->flags & (ROUTE_BLOCKING | ROUTE_SCAN | ROUTE_NATS)) != 0 &&
+           route_lists(route->query, "page_size");
+}
+
+/* A list for which there would be no room is not made: whoever reads slowly and asks again and
+ * again costs no more than the refusals. False: the reply says that there is no room. */
+static bool has_room(struct exchange *x)
+{
+    if (!makes_list(x->route))
+        return true;
+    if (atomic_load(&held_bytes) > HELD_MAX_BYTES - HELD_NEXT_BYTES)
+        http_problem(&x->request, &x->reply, PROBLEM_UNAVAILABLE, "%s", HELD_TEXT);
+    else if (x->credential && http_shares_of(x->shares, x->request.principal, SHARE_BYTES) >
+                                  HELD_PER_PRINCIPAL_BYTES - HELD_NEXT_BYTES)
+        refuse_share(x, HELD_OWN_TEXT, SHARE_RETRY_S);
+    else
+        return true;
+    return false;
+}
+
 /* A reply stays in memory until its client has taken it, and clients may take their time. */
 static void hold_body(struct exchange *x)
 {
@@ -133,13 +159,11 @@ static void hold_body(struct exchange *x)
         return;
     if (atomic_fetch_add(&held_bytes, size) + size > HELD_MAX_BYTES) {
         atomic_fetch_sub(&held_bytes, size);
-        http_problem(&x->request, &x->reply, PROBLEM_UNAVAILABLE,
-                     "Too many answers wait to be taken by slow clients; try again shortly.");
+        http_problem(&x->request, &x->reply, PROBLEM_UNAVAILABLE, "%s", HELD_TEXT);
     } else if (x->credential && !http_shares_take(x->shares, x->request.principal, SHARE_BYTES,
                                                   size, HELD_PER_PRINCIPAL_BYTES)) {
         atomic_fetch_sub(&held_bytes, size);
-        refuse_share(x, "Too many of your answers wait to be taken; read them first.",
-                     SHARE_RETRY_S);
+        refuse_share(x, HELD_OWN_TEXT, SHARE_RETRY_S);
     } else {
         x->held_bytes = size;
         return;
@@ -380,7 +404,7 @@ void exchange_call(struct exchange *x)
         }
         if (x->body.failed)
             REFUSE(x, PROBLEM_UNAVAILABLE, "There is no memory for the body.");
-        else
+        else if (has_room(x))
             x->route->handler(&x->request, &x->reply);
     }
     finish(x);

@@ -25,9 +25,11 @@ enum {
     LARGE_BYTES = 24 << 20, /* more than two sockets hold */
     SMALL_ROOM_BYTES = 4096,
     CUT_WITHIN_MS = 30000,
+    LIST_BYTES = 7 << 20, /* more than two sockets hold */
+    LISTS_MAX = 16,       /* more of them than one principal may leave lying about */
 };
 
-static _Atomic int streams_alive;
+static _Atomic int streams_alive, lists_made;
 
 static void slow(const struct http_request *request, struct http_reply *reply)
 {
@@ -71,26 +73,44 @@ static void endless(const struct http_request *request, struct http_reply *reply
     atomic_fetch_add(&streams_alive, 1);
 }
 
+static void list(const struct http_request *request, struct http_reply *reply)
+{
+    (void)request;
+    char *bytes = calloc(1, LIST_BYTES);
+    assert_non_null(bytes);
+    buf_add(&reply->body, bytes, LIST_BYTES);
+    free(bytes);
+    reply->content_type = "application/octet-stream";
+    atomic_fetch_add(&lists_made, 1);
+}
+
 static const struct http_route routes[] = {
     {"GET", "/echo", fixture_echo, 0, ""},
     {"POST", "/echo", fixture_echo, ROUTE_BODY_JSON, ""},
     {"GET", "/slow", slow, ROUTE_BLOCKING, ""},
     {"GET", "/large", large, 0, ""},
     {"GET", "/endless", endless, 0, ""},
+    {"GET", "/list", list, ROUTE_SCAN, "page_size"},
 };
 
-static int start(void **state)
+static void set_auth(const struct http_auth *auth)
 {
-    (void)state;
-    int failed = fixture_start(routes, sizeof routes / sizeof routes[0]);
     struct http_settings settings = {.connections_max = 256,
                                      .per_address_max = 256,
                                      .header_bytes_max = HEADER_MAX_BYTES,
                                      .body_bytes_max = BODY_MAX_BYTES,
                                      .request_ms = REQUEST_MS,
-                                     .reply_ms = REPLY_MS};
+                                     .reply_ms = REPLY_MS,
+                                     .auth = auth};
+    http_set(fixture_server, &settings);
+}
+
+static int start(void **state)
+{
+    (void)state;
+    int failed = fixture_start(routes, sizeof routes / sizeof routes[0]);
     if (!failed)
-        http_set(fixture_server, &settings);
+        set_auth(NULL);
     return failed;
 }
 
@@ -221,6 +241,78 @@ static void a_client_that_is_cut_keeps_nobody_else_from_being_served(void **stat
         close(fds[i]);
 }
 
+/* ---- lists that nobody reads ---- */
+
+/* Everybody is whom his token names. */
+static bool admit(void *closure, const struct http_route *route, const char *bearer,
+                  struct http_request *request, struct http_reply *reply, void **credential)
+{
+    static char any;
+    (void)closure, (void)route, (void)reply;
+    request->principal = bearer && strcmp(bearer, "ann") == 0 ? "ann" : "bob";
+    *credential = &any;
+    return true;
+}
+
+static void release(void *credential)
+{
+    (void)credential;
+}
+
+static const struct http_auth by_name = {.admit = admit, .release = release};
+
+#define OF(name) "HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer " name "\r\n\r\n"
+
+/* The connection on which the list has begun to arrive; -1: it was refused, and not made. */
+static int ask_for_list(void)
+{
+    struct client_reply reply;
+    char status[12];
+    int fd = connect_narrow(), before = atomic_load(&lists_made);
+    client_sends(fd, "GET /list " OF("ann"));
+    assert_int_equal(recv(fd, status, sizeof status, MSG_PEEK | MSG_WAITALL), sizeof status);
+    if (memcmp(status, "HTTP/1.1 200", sizeof status) == 0)
+        return fd;
+    client_read(fd, &reply, false);
+    assert_int_equal(reply.status, 429);
+    assert_true(atoi(header_of(&reply, "Retry-After")) >= 1);
+    assert_int_equal(atomic_load(&lists_made), before);
+    client_reply_done(&reply);
+    close(fd);
+    return -1;
+}
+
+static int status_of(const char *request)
+{
+    struct client_reply reply;
+    int fd = client_connect(fixture_port);
+    client_sends(fd, request);
+    client_read(fd, &reply, false);
+    int status = reply.status;
+    client_reply_done(&reply);
+    close(fd);
+    return status;
+}
+
+static void a_list_for_which_its_principal_has_no_room_is_not_made(void **state)
+{
+    int fds[LISTS_MAX], count = 0;
+    (void)state;
+    set_auth(&by_name);
+    while (count < LISTS_MAX && (fds[count] = ask_for_list()) >= 0)
+        count++;
+    assert_in_range(count, 2, LISTS_MAX - 1);
+    assert_int_equal(ask_for_list(), -1);
+    assert_int_equal(status_of("GET /list " OF("bob")), 200);
+    assert_int_equal(status_of("GET /echo " OF("ann")), 200);
+    for (int i = 0; i < count; i++)
+        close(fds[i]);
+    int64_t until_ms = clock_mono_ms() + CUT_WITHIN_MS;
+    while (status_of("GET /list " OF("ann")) != 200)
+        assert_true(clock_mono_ms() < until_ms);
+    set_auth(NULL);
+}
+
 static void shares_are_each_principals_own_and_come_back(void **state)
 {
     (void)state;
@@ -255,6 +347,7 @@ int main(void)
         cmocka_unit_test(a_handler_that_takes_longer_than_its_client_may_is_waited_for),
         cmocka_unit_test(each_request_of_a_connection_has_its_own_time),
         cmocka_unit_test(a_client_that_is_cut_keeps_nobody_else_from_being_served),
+        cmocka_unit_test(a_list_for_which_its_principal_has_no_room_is_not_made),
         cmocka_unit_test(shares_are_each_principals_own_and_come_back),
     };
     return cmocka_run_group_tests_name("http_slow", tests, start, fixture_stop);
