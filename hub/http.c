@@ -173,6 +173,7 @@ static enum MHD_Result note_header(void *closure, enum MHD_ValueKind kind, const
         {"Expect", &x->head.expect},
         {"Authorization", &x->head.authorization},
         {"Origin", &x->head.origin},
+        {"Host", &x->head.host},
         {"Access-Control-Request-Method", &x->head.preflight},
     };
     (void)kind;
@@ -185,6 +186,8 @@ static enum MHD_Result note_header(void *closure, enum MHD_ValueKind kind, const
             x->head.two_lengths = true;
         if (known[i].value == &x->head.authorization && x->head.authorization)
             x->head.two_credentials = true;
+        if (known[i].value == &x->head.host && x->head.host)
+            x->head.two_hosts = true;
         *known[i].value = value;
         break;
     }

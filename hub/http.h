@@ -245,6 +245,9 @@ struct http_settings {
      * NULL: none. Credentials travel in a header, so an origin gets no more than its user has. They
      * outlive the server, also when others take their place. */
     char *const *cors_origins;
+    /* Where the server listens, while access is off: requests for another host, and changes from
+     * pages of other sites, are refused then (hub/http_site.h). NULL: they are not. */
+    const char *open_at;
     const struct http_auth *auth; /* NULL: access is off */
 };
 

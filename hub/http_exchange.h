@@ -58,8 +58,9 @@ struct exchange {
         const char *accept_encoding, *content_type, *if_none_match, *request_id, *expect;
         const char *content_length, *transfer_encoding, *authorization;
         const char *origin, *preflight; /* preflight: Access-Control-Request-Method */
+        const char *host;
         size_t header_bytes;
-        bool two_lengths, two_credentials;
+        bool two_lengths, two_credentials, two_hosts;
     } head;
     uint64_t content_length;
 

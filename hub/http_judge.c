@@ -2,6 +2,8 @@
 #include "hub/http_exchange.h"
 
 #include "hub/accept.h"
+#include "hub/http_site.h"
+#include "hub/metrics.h"
 #include "hub/utf8.h"
 
 #include <stdlib.h>
@@ -60,6 +62,8 @@ static void judge_head(struct exchange *x)
             x->close = true;
         }
     }
+    if (!x->refused && x->head.two_hosts) /* RFC 9112, 3.2 */
+        REFUSE(x, PROBLEM_BAD_REQUEST, "There is more than one Host header.");
     if (!x->refused && x->head.header_bytes > x->settings->header_bytes_max)
         REFUSE(x, PROBLEM_HEADERS_TOO_LARGE, "The request's header has more than %zu bytes.",
                x->settings->header_bytes_max);
@@ -229,6 +233,27 @@ static const char *bearer_of(const char *authorization)
     return authorization + size + strspn(authorization + size, " ");
 }
 
+/* While access is off. Which port of this machine Host names does not matter: the page of another
+ * port is of another origin to its browser all the same. */
+static void judge_site(struct exchange *x)
+{
+    const char *open_at = x->settings->open_at;
+    if (!open_at || x->route->flags & ROUTE_OPEN)
+        return;
+    if (!site_host_is_ours(x->head.host, open_at))
+        REFUSE(x, PROBLEM_FORBIDDEN,
+               "While auth.mode is off the hub answers only to localhost and its own address, so "
+               "that no page of a browser gets at it by another name. Ask for one of them in Host, "
+               "or set auth.mode to tokens.");
+    else if (strcmp(x->request.method, "GET") != 0 && x->head.origin && !x->cors &&
+             !site_origin_is_host(x->head.origin, x->head.host))
+        REFUSE(x, PROBLEM_FORBIDDEN,
+               "While auth.mode is off a page of another origin may change nothing. Add its origin "
+               "to http.cors_origins, or set auth.mode to tokens.");
+    if (x->refused)
+        metrics_inc(METRIC_ACCESS_DENIED, DENIED_FORBIDDEN);
+}
+
 static void judge_caller(struct exchange *x)
 {
     const char *bearer = x->head.authorization ? bearer_of(x->head.authorization) : NULL;
@@ -236,8 +261,10 @@ static void judge_caller(struct exchange *x)
         const char *token = take_access_token(x);
         bearer = bearer ? bearer : token;
     }
-    if (!x->auth) /* then a credential of either kind means nothing */
+    if (!x->auth) { /* then a credential of either kind means nothing */
+        judge_site(x);
         return;
+    }
     if (x->head.two_credentials) {
         REFUSE(x, PROBLEM_BAD_REQUEST, "There is more than one Authorization header.");
         return;

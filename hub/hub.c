@@ -337,6 +337,7 @@ struct http_settings hub_http_settings(const struct hub *hub)
         .streams_per_principal = (unsigned)config->http.limits.streams_per_principal,
         .exports_per_principal = (unsigned)config->http.limits.exports_per_principal,
         .cors_origins = config->http.cors_origins,
+        .open_at = open ? hub->app.config->http.listen : NULL,
         .auth = open ? NULL : access_http_auth(hub->access),
     };
 }

@@ -36,7 +36,7 @@ def export(hub, path, lines):
     connection.settimeout(120)
     room, seen, tail = bytearray(1 << 20), 0, b""
     began = time.monotonic()
-    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n".encode())
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     while True:
         size = connection.recv_into(room)
         if size == 0:

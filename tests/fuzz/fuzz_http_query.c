@@ -2,11 +2,13 @@
  * that means the same when it is encoded again. */
 #include "hub/accept.h"
 #include "hub/http_route.h"
+#include "hub/http_site.h"
 #include "hub/http_uri.h"
 #include "hub/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum { INPUT_MAX_BYTES = 16 * 1024 };
 
@@ -93,6 +95,17 @@ static void check_accept(const char *text)
     accept_gzip(text);
 }
 
+/* As Host, as Origin, and as where the server listens. */
+static void check_site(const char *text)
+{
+    if (site_host_is_ours(text, "hub.local:8480"))
+        REQUIRE(strncasecmp(text, "localhost", 9) == 0 || strncmp(text, "127.", 4) == 0 ||
+                text[0] == '[' || strncasecmp(text, "hub.local", 9) == 0);
+    REQUIRE(!site_host_is_ours("evil.example.org", text) ||
+            strncasecmp(text, "evil.example.org", 16) == 0);
+    REQUIRE(!site_origin_is_host(text, "localhost:8480") || strcasestr(text, "://localhost:8480"));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size > INPUT_MAX_BYTES)
@@ -102,6 +115,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(text, data, size);
     text[size] = '\0';
     check_accept(text);
+    check_site(text);
 
     char *path, *query, *segments[URI_MAX_SEGMENTS];
     size_t count;

@@ -49,7 +49,7 @@ class LiveClient:
         if self.parameters:
             path += "?" + urllib.parse.urlencode(self.parameters)
         resumes = last_id and self.last_id
-        head = f"GET {path} HTTP/1.1\r\nHost: hub\r\n"
+        head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n"
         if resumes:
             head += f"Last-Event-ID: {self.last_id}\r\n"
             self.strict = False

@@ -38,7 +38,7 @@ class RecordFollower:
         self.socket = None
 
     def open(self):
-        head = "GET /v1/events/stream HTTP/1.0\r\nHost: hub\r\n"
+        head = "GET /v1/events/stream HTTP/1.0\r\nHost: localhost\r\n"
         if self.last is not None:
             head += f"Last-Event-ID: {self.last}\r\n"
         self.ended = False

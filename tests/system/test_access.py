@@ -46,7 +46,7 @@ class Matrix(AccessCase):
     def begin(self, token, method, path, body):
         """The status alone: a stream has no end."""
         text = "" if body is None else json.dumps(body)
-        head = f"{method} {path} HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n"
+        head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
         head += "".join(f"{name}: {value}\r\n" for name, value in bearer(token).items())
         if body is not None:
             head += f"Content-Type: application/json\r\nContent-Length: {len(text)}\r\n"

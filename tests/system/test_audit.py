@@ -225,7 +225,7 @@ class Audit(unittest.TestCase):
     def begin_verification(self):
         connection = socket.create_connection(("127.0.0.1", self.hub.port), timeout=scaled(15))
         self.addCleanup(connection.close)
-        connection.sendall(b"GET /v1/audit/verify HTTP/1.1\r\nHost: hub\r\n\r\n")
+        connection.sendall(b"GET /v1/audit/verify HTTP/1.1\r\nHost: localhost\r\n\r\n")
         received = b""
         while b"\r\n\r\n" not in received:
             piece = connection.recv(4096)

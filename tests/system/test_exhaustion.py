@@ -107,7 +107,7 @@ class Files(unittest.TestCase):
         self.stack.__exit__(None if good else AssertionError, None, None)
 
     def ask(self, connection):
-        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: h\r\n\r\n")
+        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
         return connection.recv(65536).split(b"\r\n", 1)[0]
 
     def test_want_of_file_descriptors_is_borne_and_ends(self):
@@ -123,14 +123,14 @@ class Files(unittest.TestCase):
             resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + 4, before[1]))
             crowd = [socket.create_connection(("127.0.0.1", self.hub.port), scaled(20)) for _ in range(100)]
             for connection in crowd:
-                connection.sendall(b"GET /livez HTTP/1.1\r\nHost: h\r\n\r\n")
+                connection.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
             # Who is inside is served, and the fold goes on.
             for connection in inside:
                 self.assertIn(b"200", self.ask(connection))
             nats.js_publish(subject("V-1", "state.mode"), envelope({"mode": "B"}))
 
             def folded():
-                inside[0].sendall(b"GET /v1/vehicles/V-1/state/mode HTTP/1.1\r\nHost: h\r\n\r\n")
+                inside[0].sendall(b"GET /v1/vehicles/V-1/state/mode HTTP/1.1\r\nHost: localhost\r\n\r\n")
                 return b'"B"' in inside[0].recv(65536)
             wait_until(folded, 20, "the fold goes on")
             self.assertTrue(self.hub.process.alive(), self.hub.process.log_tail())

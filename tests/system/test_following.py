@@ -29,7 +29,7 @@ class Follower:
         path = "/v1/events/stream"
         if self.parameters:
             path += "?" + urllib.parse.urlencode(self.parameters)
-        head = f"GET {path} HTTP/1.0\r\nHost: hub\r\n"
+        head = f"GET {path} HTTP/1.0\r\nHost: localhost\r\n"
         if self.last_id is not None:
             head += f"Last-Event-ID: {self.last_id}\r\n"
         self.socket = socket.socket()

@@ -96,6 +96,17 @@ class Http(unittest.TestCase):
         reply = self.problem("/livez", 405, method="DELETE")
         self.assertIn("GET", reply.headers["allow"])
 
+    def test_a_page_of_another_site_reads_and_changes_nothing_while_access_is_off(self):
+        port = self.hub.port
+        for host in ("evil.example.org", f"evil.example.org:{port}", "localhost.evil.org"):
+            for path in ("/v1/vehicles", "/v1/vehicles/COPTER-01", "/metrics"):
+                self.problem(path, 403, "localhost", "auth.mode", headers={"Host": host})
+            self.assertEqual(self.hub.get("/livez", {"Host": host}).status, 200)
+        self.problem("/v1/vehicles/COPTER-01", 403, "http.cors_origins", method="DELETE",
+                     headers={"Origin": "https://evil.example.org"})
+        for host in ("localhost", f"[::1]:{port}", f"127.0.0.1:{port}"):
+            self.assertEqual(self.hub.get("/v1/vehicles/COPTER-01", {"Host": host}).status, 200)
+
     def test_head_is_get_without_the_body(self):
         got = self.hub.get("/v1/vehicles/COPTER-01")
         head = self.hub.request("HEAD", "/v1/vehicles/COPTER-01")

@@ -142,7 +142,7 @@ class Reading(StackCase):
         connection = socket.create_connection(("127.0.0.1", self.hub.port), timeout=scaled(10))
         self.addCleanup(connection.close)
         path = "/v1/events?format=ndjson&kind=event&filter=" + urllib.parse.quote("data.index = -1")
-        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: hub\r\n\r\n".encode())
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         wait_until(lambda: self.statements() == 1, 10, "the export's statement runs")
         connection.close()
         wait_until(lambda: self.statements() == 0, 8, "the statement has ended")
