@@ -6,6 +6,7 @@
 enum {
     CHUNK_BYTES = 256 * 1024,
     FIRST_ROWS = 128,
+    GROWTH = 4,     /* at once, where all of it would still be quick */
     QUICK_MS = 400, /* a full batch that takes less may be larger, */
     SLOW_MS = 1500, /* and one that takes more is too large: far below the lease's silence */
 };
@@ -156,8 +157,10 @@ void record_batch_limit(struct record_batch *batch, size_t rows)
 void record_batch_adapt(struct record_batch *done, struct record_batch *next, int64_t took_ms)
 {
     if (record_batch_full(done) && took_ms < QUICK_MS)
-        record_batch_limit(done, done->limit * 2);
+        record_batch_limit(done, done->limit * (took_ms * GROWTH < QUICK_MS ? GROWTH : 2));
     else if (took_ms > SLOW_MS)
         record_batch_limit(done, done->limit / 2);
-    next->limit = done->limit;
+    /* A full one is ready: the server would wait while it became larger. */
+    if (!record_batch_full(next) || next->limit > done->limit)
+        next->limit = done->limit;
 }

@@ -44,8 +44,8 @@ bool record_batch_full(const struct record_batch *batch);
 /* How many rows fill it from now on, within RECORD_BATCH_ROWS_MIN and RECORD_BATCH_ROWS. */
 void record_batch_limit(struct record_batch *batch, size_t rows);
 /* `done` took so long to commit: sets both to as many rows as the server takes in a fraction of a
- * second. What a batch costs beside its rows then counts for little, and the heartbeat that comes
- * with its commit is never late. */
+ * second, `next` only where that does not make it wait for more. What a batch costs beside its rows
+ * then counts for little, and the heartbeat that comes with its commit is never late. */
 void record_batch_adapt(struct record_batch *done, struct record_batch *next, int64_t took_ms);
 
 /* What goes with the rows: the position of each stream that has moved (stream NULL: it has not),
