@@ -3,17 +3,19 @@
 
 #include "hub/access_http.h"
 #include "hub/api_write.h"
+#include "hub/query_sight.h"
+#include "twin/twin.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { BODY_DEPTH = 2, PATH_MAX_BYTES = 256, RULE_BYTES = 512 };
+enum { BODY_DEPTH = 2, PATH_ROOM_BYTES = 256, RULE_BYTES = 512 };
 
 struct question {
     const struct principal *who; /* NULL: everything is allowed */
     const char *action;
     char vid[TOKEN_MAX_BYTES + 1]; /* "" for any */
-    char path[PATH_MAX_BYTES];     /* "" for no part in particular */
+    char path[PATH_ROOM_BYTES];    /* "" for no part in particular */
 };
 
 /* A member's text; "" where it is absent. False where it is something else, or too long. */
@@ -47,10 +49,24 @@ static enum capability needed(const struct question *question)
     return CAN_READ;
 }
 
-static bool path_in(const struct viewer_patterns *patterns, const char *path, const char **rule)
+/* Whether a pattern names the path. A part that is named as a whole (`desired`, say) is what the
+ * handlers of reading and writing take it for: what is read so shows what may be seen of it, and
+ * whoever writes it so replaces all of it. */
+static bool names_path(const char *pattern, const char *path, bool denial, bool reads)
 {
+    enum part_kind kind;
+    bool whole = strcmp(path, "state") == 0 || part_of_name(path, strlen(path), &kind);
+    if (whole && query_pattern_reaches(pattern, path, denial == reads))
+        return true;
+    return (!whole || (denial && !reads)) && subject_pattern_matches(pattern, path, strlen(path));
+}
+
+static bool path_in(const struct viewer_patterns *patterns, const struct question *question,
+                    bool denial, const char **rule)
+{
+    bool reads = strcmp(question->action, "read") == 0;
     for (size_t i = 0; i < patterns->count; i++)
-        if (subject_pattern_matches(patterns->patterns[i], path, strlen(path))) {
+        if (names_path(patterns->patterns[i], question->path, denial, reads)) {
             *rule = patterns->patterns[i];
             return true;
         }
@@ -75,7 +91,7 @@ static bool judge(const struct question *question, char rule[RULE_BYTES])
         snprintf(rule, RULE_BYTES, "access is off");
         return true;
     }
-    if (*question->path && path_in(&question->who->deny, question->path, &pattern)) {
+    if (*question->path && path_in(&question->who->deny, question, true, &pattern)) {
         snprintf(rule, RULE_BYTES, "deny %s", pattern);
         return false;
     }
@@ -84,7 +100,7 @@ static bool judge(const struct question *question, char rule[RULE_BYTES])
         if (!role_can(held->role, capability) || !vehicle_in(&held->vehicles, question->vid))
             continue;
         if (*question->path && held->allow.given &&
-            !path_in(&held->allow, question->path, &pattern))
+            !path_in(&held->allow, question, false, &pattern))
             continue;
         snprintf(rule, RULE_BYTES, "role %s%s%s", role_name(held->role), *pattern ? ", allow " : "",
                  pattern);

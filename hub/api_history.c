@@ -5,6 +5,7 @@
 #include "hub/app.h"
 #include "hub/clock.h"
 #include "hub/cursor.h"
+#include "hub/query_sight.h"
 #include "hub/shadow_history.h"
 #include "hub/streams.h"
 
@@ -30,7 +31,7 @@ static struct past look(const struct http_request *request, const char *part)
     const struct twin *twin = store_find(app->store, request->path_param[0]);
     past.visible = twin_visible(twin) && viewer_sees_vehicle(request->viewer, twin->vid);
     if (past.visible) {
-        past.sees_part = !part || viewer_sees_part(request->viewer, twin->vid, part, NULL, 0);
+        past.sees_part = !part || query_sees_some(request->viewer, twin->vid, part);
         past.registered_ns = twin->registered_ns;
         past.retired_ns = twin->retired_ns;
     }

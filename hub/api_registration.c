@@ -5,6 +5,7 @@
 #include "hub/api_vehicles.h"
 #include "hub/api_write.h"
 #include "hub/if_match.h"
+#include "hub/query_sight.h"
 #include "hub/registry.h"
 #include "hub/shadow_history.h"
 #include "hub/shadow_write.h"
@@ -136,7 +137,7 @@ static void register_vehicle(const struct http_request *request, struct http_rep
         return;
     }
     if (doc_exists(meta) &&
-        !viewer_sees_part(request->viewer, request->path_param[0], "meta", NULL, 0)) {
+        !query_sees_whole(request->viewer, request->path_param[0], part_name(PART_META))) {
         http_problem(request, reply, PROBLEM_FORBIDDEN, "Your access does not cover meta of %s.",
                      request->path_param[0]);
         return;

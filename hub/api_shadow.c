@@ -2,6 +2,7 @@
 
 #include "hub/api_vehicles.h"
 #include "hub/api_write.h"
+#include "hub/query_sight.h"
 #include "hub/shadow_history.h"
 #include "hub/shadow_write.h"
 
@@ -9,9 +10,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What a viewer may not see is not there; what it may see only in part, it may not write. */
+static bool refuse(const struct http_request *request, struct http_reply *reply,
+                   enum part_kind kind)
+{
+    http_problem(request, reply, PROBLEM_FORBIDDEN, "Your access does not cover %s of %s.",
+                 part_name(kind), request->path_param[0]);
+    return false;
+}
+
+/* What a viewer may not see is not there. To replace a part takes sight of all of it, or what is
+ * denied would be wiped out, and an unchanged ETag would tell that it had been guessed. */
 static bool may_write(const struct http_request *request, struct http_reply *reply,
-                      enum part_kind kind)
+                      enum part_kind kind, bool replace)
 {
     const struct app *app = request->app;
     const char *vid = request->path_param[0];
@@ -19,15 +29,27 @@ static bool may_write(const struct http_request *request, struct http_reply *rep
     bool there =
         twin_visible(store_find(app->store, vid)) && viewer_sees_vehicle(request->viewer, vid);
     store_leave(app->store, place);
-    if (!there)
+    if (!there) {
         http_problem(request, reply, PROBLEM_UNKNOWN_VEHICLE,
                      "No vehicle %s is known here. PUT /v1/vehicles/{vid} registers one.", vid);
-    else if (!viewer_sees_part(request->viewer, vid, part_name(kind), NULL, 0))
-        http_problem(request, reply, PROBLEM_FORBIDDEN, "Your access does not cover %s of %s.",
-                     part_name(kind), vid);
-    else
-        return true;
-    return false;
+        return false;
+    }
+    bool may = replace ? query_sees_whole(request->viewer, vid, part_name(kind))
+                       : query_sees_some(request->viewer, vid, part_name(kind));
+    return may || refuse(request, reply, kind);
+}
+
+/* Each member that a patch names, to set it or to remove it, has to be seen. */
+static bool may_patch(const struct http_request *request, struct http_reply *reply,
+                      enum part_kind kind, struct doc_ref patch)
+{
+    for (struct doc_ref m = doc_first(patch); doc_exists(m); m = doc_next(patch, m)) {
+        size_t size;
+        const char *name = doc_name(m, &size);
+        if (!viewer_sees_part(request->viewer, request->path_param[0], part_name(kind), name, size))
+            return refuse(request, reply, kind);
+    }
+    return true;
 }
 
 bool api_shadow_answer_failure(const struct http_request *request, struct http_reply *reply,
@@ -98,13 +120,14 @@ static void write_part(const struct http_request *request, struct http_reply *re
                                    .actor = request->principal,
                                    .request_id = request->request_id};
     if ((replace && !write_no_patch(request, reply)) || !write_ready(request, reply) ||
-        !may_write(request, reply, kind))
+        !may_write(request, reply, kind, replace))
         return;
     parser = doc_parser_new();
     if (request->body_bytes > PART_MAX_BYTES)
         http_problem(request, reply, PROBLEM_BODY_TOO_LARGE, "%s has at most %d bytes.",
                      part_name(kind), PART_MAX_BYTES);
-    else if (write_body(request, reply, parser, SHADOW_DEPTH, false, &change.value)) {
+    else if (write_body(request, reply, parser, SHADOW_DEPTH, false, &change.value) &&
+             (replace || may_patch(request, reply, kind, change.value))) {
         enum shadow_status status = shadow_write(app->shadow, &change, &result);
         if (api_shadow_answer_failure(request, reply, change.vid, part_name(kind), (int)status,
                                       &result))

@@ -90,8 +90,7 @@ void query_sight_free(struct query_sight *sight)
 
 /* ---- the paths ---- */
 
-/* Whether a pattern may cover something below the part, or (`all`) certainly everything. */
-static bool pattern_reaches(const char *pattern, const char *part, bool all)
+bool query_pattern_reaches(const char *pattern, const char *part, bool all)
 {
     size_t size = strcspn(pattern, ".");
     if (strcmp(pattern, ">") == 0)
@@ -105,7 +104,7 @@ static bool pattern_reaches(const char *pattern, const char *part, bool all)
 static bool any_reaches(const struct viewer_patterns *patterns, const char *part, bool all)
 {
     for (size_t i = 0; i < patterns->count; i++)
-        if (pattern_reaches(patterns->patterns[i], part, all))
+        if (query_pattern_reaches(patterns->patterns[i], part, all))
             return true;
     return false;
 }
@@ -242,6 +241,20 @@ bool query_sees_some(const struct viewer *viewer, const char *vid, const char *p
         struct viewer one = {viewer->principal, scope, 1, {false, NULL, 0}};
         if (viewer_sees_vehicle(&one, vid) &&
             (!scope->allow.given || any_reaches(&scope->allow, part, false)))
+            return true;
+    }
+    return false;
+}
+
+bool query_sees_whole(const struct viewer *viewer, const char *vid, const char *part)
+{
+    const struct wanted whole = {.part = part, .whole = true};
+    if (denials_cover(viewer, &whole))
+        return false;
+    for (size_t i = 0; i < viewer->scope_count; i++) {
+        const struct viewer_scope *scope = &viewer->scopes[i];
+        struct viewer one = {viewer->principal, scope, 1, {false, NULL, 0}};
+        if (viewer_sees_vehicle(&one, vid) && scope_allows(scope, &whole))
             return true;
     }
     return false;

@@ -29,5 +29,11 @@ enum sight query_sight_of(const struct query_sight *sight, const char *vid, cons
 /* Whether the viewer may see anything below `state` or a part of the shadow of a vehicle: read as a
  * whole, it then holds what may be seen. */
 bool query_sees_some(const struct viewer *viewer, const char *vid, const char *part);
+/* Whether it may see all of it, whatever its members are called: one scope holds the vehicle and
+ * all of the part, and nothing of the part is denied. Whoever replaces a part decides of all of it.
+ */
+bool query_sees_whole(const struct viewer *viewer, const char *vid, const char *part);
+/* Whether a pattern may cover something below the part, or (`all`) certainly covers everything. */
+bool query_pattern_reaches(const char *pattern, const char *part, bool all);
 
 #endif

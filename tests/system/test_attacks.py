@@ -336,6 +336,54 @@ class Attacks(AccessCase):
         self.addCleanup(client.close)
         self.assertNotIn("4711", json.dumps([str(e) for e in client.events]))
 
+    def test_what_is_denied_is_not_written_either(self):
+        """Of another vehicle than the other tests look at. What access:check says is what happens."""
+        part = f"/v1/vehicles/{OTHER}/"
+        clerk = self.token("admin", deny=["desired.>", "meta.secret"])
+        inner = self.token("operator", allow=["desired.led", "desired.mode"])
+        whole = self.token("operator", allow=["desired.>"])
+        self.assertEqual(self.status(self.admin, "PUT", part + "desired", {"code": "4711"}), 200)
+        self.assertEqual(self.status(self.admin, "PUT", part + "meta", {"secret": "s"}), 200)
+        revision = self.get(self.admin, f"/v1/vehicles/{OTHER}")["revision"]
+        for token, method, what, body, path, status in (
+                (self.careful, "PATCH", "desired", {"code": "4711"}, "desired.code", 403),  # a right guess
+                (self.careful, "PATCH", "desired", {"code": None}, "desired.code", 403),
+                (self.careful, "PUT", "desired", {}, "desired", 403),
+                (self.careful, "PATCH", "desired", {}, "desired", 403),
+                (clerk, "PUT", "meta", {"secret": "s"}, "meta", 403),
+                (clerk, "PATCH", "meta", {"site": "b", "secret": None}, "meta.secret", 403),
+                (inner, "PUT", "desired", {"led": 1}, "desired", 403),
+                (inner, "PATCH", "desired", {"led": 1, "code": "4712"}, "desired.code", 403)):
+            with self.subTest(method=method, what=what, body=body):
+                self.assertEqual(self.status(token, method, part + what, body), status)
+                self.assert_allowed(token, "write", path, False)
+        self.assertEqual(self.status(clerk, "PUT", f"/v1/vehicles/{OTHER}", {"meta": {}}), 403)
+        self.assertEqual(self.get(self.admin, f"/v1/vehicles/{OTHER}")["revision"], revision)
+        for token, method, what, body, path, shown in (
+                (inner, "PATCH", "desired", {"led": 1}, "desired.led", {"led": 1}),
+                (inner, "PATCH", "desired", {}, "desired.mode", {"led": 1}),
+                (clerk, "PATCH", "meta", {"site": "b"}, "meta.site", {"site": "b"}),
+                (whole, "PATCH", "desired", {"a": 1}, "desired.a", {"code": "4711", "led": 1, "a": 1}),
+                (whole, "PUT", "desired", {"code": "4711", "led": 2}, "desired", {"code": "4711", "led": 2})):
+            with self.subTest(method=method, what=what, body=body):
+                reply = self.call(token, method, part + what, body)
+                self.assertEqual((reply.status, reply.json()), (200, shown))
+                self.assert_allowed(token, "write", path, True)
+        self.assertEqual(self.get(self.admin, part + "meta"), {"secret": "s", "site": "b"})
+        self.past_of_what_is_denied(part, inner)
+
+    def assert_allowed(self, token, action, path, allowed):
+        answer = self.call(token, "POST", "/v1/access:check", {"action": action, "vid": OTHER, "path": path})
+        self.assertEqual(answer.json()["allowed"], allowed, (path, answer))
+
+    def past_of_what_is_denied(self, part, inner):
+        for token, status in ((self.careful, 403), (inner, 200), (self.admin, 200)):
+            for path in ("desired", "desired/history"):
+                self.assertEqual(self.status(token, "GET", part + path), status, path)
+            self.assert_allowed(token, "read", "desired", status == 200)
+        seen = [r["value"] for r in self.get(inner, part + "desired/history")["revisions"]]
+        self.assertEqual(seen, [{"led": 2}, {"led": 1}, {"led": 1}, {}])
+
     def test_a_stream_goes_on_from_no_other_viewers_id(self):
         client = LiveClient(self.hub, access_token=self.admin).open().wait_ready()
         ids = [event.id for event in client.events if event.id]

@@ -237,6 +237,56 @@ static void some_of_a_part_is_seen_where_not_all_is_denied(void **state)
     assert_true(query_sees_some(&viewer_all, "B1", "config"));
 }
 
+/* What one member would tell, tried with names of every form. */
+static bool sees_each_name(const struct viewer *viewer, const char *vid, const char *part)
+{
+    static const char *const names[] = {"", "a", "x", "b.c", ".", "a.b.c"};
+    bool all = viewer_sees_vehicle(viewer, vid);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        all = all && viewer_sees_part(viewer, vid, part, names[i], strlen(names[i]));
+    return all;
+}
+
+static void who_sees_a_whole_part_sees_each_member_of_it(void **state)
+{
+    (void)state;
+    static const char *const parts[] = {"desired", "meta"};
+    static struct rights rights;
+    struct random random = random_seeded("wholes");
+    unsigned seen = 0, not_seen = 0;
+    for (int i = 0; i < 20000; i++) {
+        random_rights(&random, &rights, random_below(&random, 4));
+        const char *vid = PICK(&random, vids), *part = PICK(&random, parts);
+        bool whole = query_sees_whole(&rights.viewer, vid, part);
+        if (whole && !sees_each_name(&rights.viewer, vid, part))
+            fail_msg("%s of %s is not whole", part, vid);
+        assert_true(!whole || query_sees_some(&rights.viewer, vid, part));
+        seen += whole;
+        not_seen += !whole;
+    }
+    assert_true(seen > 1000 && not_seen > 1000);
+}
+
+static void a_whole_part_takes_one_scope_and_no_denial_in_it(void **state)
+{
+    (void)state;
+    struct viewer_scope scopes[] = {{PATTERNS("A*"), PATTERNS("desired.mode", "meta.>")},
+                                    {PATTERNS("B*"), PATTERNS("desired.>", "config.*")}};
+    struct viewer viewer = {"p", scopes, 2, PATTERNS("state.position")};
+    assert_true(query_sees_whole(&viewer, "A1", "meta"));
+    assert_true(query_sees_whole(&viewer, "B1", "desired"));
+    assert_false(query_sees_whole(&viewer, "A1", "desired")); /* some of it alone */
+    assert_false(query_sees_whole(&viewer, "B1", "config"));  /* but `config.a.b` */
+    assert_false(query_sees_whole(&viewer, "B1", "meta"));    /* that scope has other vehicles */
+    assert_false(query_sees_whole(&viewer, "C1", "desired"));
+    static const char *const denials[] = {"meta.>", "meta.a", "*.a", ">", "meta", "*"};
+    for (size_t i = 0; i < sizeof denials / sizeof *denials; i++) {
+        viewer.deny = (struct viewer_patterns){true, &denials[i], 1};
+        if (query_sees_whole(&viewer, "A1", "meta"))
+            fail_msg("in spite of %s", denials[i]);
+    }
+}
+
 static bool build(void *context)
 {
     struct path **wanted = context;
@@ -267,6 +317,8 @@ int main(void)
         cmocka_unit_test(sight_is_what_the_rules_say_one_by_one),
         cmocka_unit_test(sight_of_more_scopes_than_bits_is_the_same),
         cmocka_unit_test(some_of_a_part_is_seen_where_not_all_is_denied),
+        cmocka_unit_test(who_sees_a_whole_part_sees_each_member_of_it),
+        cmocka_unit_test(a_whole_part_takes_one_scope_and_no_denial_in_it),
         cmocka_unit_test(sight_without_memory_is_refused),
     };
     return cmocka_run_group_tests_name("query_sight", tests, NULL, NULL);
