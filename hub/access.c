@@ -378,11 +378,3 @@ size_t access_count(struct access *access)
     pthread_mutex_unlock(&access->lock);
     return count;
 }
-
-size_t access_grants_to(struct access *access, const char *subject)
-{
-    pthread_mutex_lock(&access->lock);
-    size_t count = access_set_grants_to(&access->set, subject);
-    pthread_mutex_unlock(&access->lock);
-    return count;
-}

@@ -102,6 +102,5 @@ bool access_list(struct access *access, enum access_kind kind, const char *after
 bool access_with(struct access *access, enum access_kind kind, const char *id, access_show_fn *fn,
                  void *closure);
 size_t access_count(struct access *access);
-size_t access_grants_to(struct access *access, const char *subject);
 
 #endif

@@ -271,10 +271,11 @@ void api_grant_create(const struct http_request *request, struct http_reply *rep
 
 /* ---- revoking ---- */
 
+/* `bounds`: whoever it is granted to may more without it. A denial spans all of his scopes, and a
+ * JWT that has no grant any more has its role for the whole fleet. */
 struct found {
     const struct viewer *reads, *administers;
-    bool seen, within, bounds; /* `bounds`: without it a JWT would be bounded no more */
-    char subject[JWT_PRINCIPAL_BYTES];
+    bool seen, within, bounds;
 };
 
 static bool note_found(void *closure, const struct access_entry *entry)
@@ -282,8 +283,8 @@ static bool note_found(void *closure, const struct access_entry *entry)
     struct found *found = closure;
     found->seen = rights_within(&entry->rights, found->reads);
     found->within = rights_within(&entry->rights, found->administers);
-    found->bounds = entry->kind == ACCESS_GRANT && strchr(entry->name, '#') != NULL;
-    snprintf(found->subject, sizeof found->subject, "%s", entry->name);
+    found->bounds = entry->kind == ACCESS_GRANT &&
+                    (entry->rights.deny.count > 0 || strchr(entry->name, '#') != NULL);
     return true;
 }
 
@@ -292,7 +293,6 @@ static void revoke(const struct http_request *request, struct http_reply *reply,
 {
     const struct app *app = request->app;
     const char *id = request->path_param[0];
-    static const struct rights everything = {.role = ROLE_ADMIN, .expires_ns = RIGHTS_FOREVER};
     struct access_entry entry = {.kind = kind};
     struct bus_error error = {""};
     struct found found = {.reads = access_viewer(request, CAN_AUDIT),
@@ -302,13 +302,13 @@ static void revoke(const struct http_request *request, struct http_reply *reply,
         http_problem(request, reply, PROBLEM_NOT_FOUND, "There is no %s %s.", words[kind].one, id);
         return;
     }
-    bool last = found.bounds && access_grants_to(app->access, found.subject) == 1;
-    if (!found.within || (last && !rights_within(&everything, request->viewer))) {
-        http_problem(request, reply, PROBLEM_FORBIDDEN, "%s",
-                     found.within
-                         ? "It is the last grant that bounds this JWT subject: without it his role "
-                           "would hold for the whole fleet, which is beyond your scopes."
-                         : "It allows more than your own scopes do.");
+    if (!found.within || (found.bounds && !viewer_sees_everything(request->viewer))) {
+        http_problem(
+            request, reply, PROBLEM_FORBIDDEN, "%s",
+            found.within
+                ? "It bounds whom it is granted to, by what it denies or because he is the "
+                  "subject of a JWT: to free him takes an admin who is not bounded himself."
+                : "It allows more than your own scopes do.");
         return;
     }
     if (!write_ready(request, reply))

@@ -384,6 +384,29 @@ class Attacks(AccessCase):
         seen = [r["value"] for r in self.get(inner, part + "desired/history")["revisions"]]
         self.assertEqual(seen, [{"led": 2}, {"led": 1}, {"led": 1}, {}])
 
+    def grant(self, token, **body):
+        return self.call(token, "POST", "/v1/grants", body)
+
+    def test_a_bounded_admin_frees_nobody_of_his_bounds(self):
+        mine, desk = self.token("admin", vehicles=["OWN-*"]), self.token("viewer", vehicles=["OWN-*"])
+        own = mine.split("_")[1]
+        made = {}
+        for name, body in (
+                ("his own denial", {"subject": own, "deny": ["state.position"]}),
+                ("one of two grants of a JWT", {"subject": "https://id#ann"}),
+                ("the other of the two", {"subject": "https://id#ann"}),
+                ("a scope of a token", {"subject": desk.split("_")[1], "deny": []})):
+            reply = self.grant(self.admin, vehicles=["OWN-*"], **body)
+            self.assertEqual(reply.status, 201, reply)
+            made[name] = reply.headers["location"]
+        self.assertEqual(self.status(mine, "GET", f"/v1/vehicles/{OWN}/state/position"), 403)
+        denying = made.pop("his own denial")
+        self.assertEqual(self.status(mine, "DELETE", denying), 403)
+        self.assertEqual(self.status(self.admin, "DELETE", denying), 204)
+        self.assertEqual(self.status(mine, "GET", f"/v1/vehicles/{OWN}/state/position"), 200)
+        for name, path in made.items():
+            self.assertEqual(self.status(mine, "DELETE", path), 204 if "token" in name else 403, name)
+
     def test_a_stream_goes_on_from_no_other_viewers_id(self):
         client = LiveClient(self.hub, access_token=self.admin).open().wait_ready()
         ids = [event.id for event in client.events if event.id]
