@@ -254,3 +254,10 @@ bool rights_within(const struct rights *inner, const struct viewer *outer)
             return true;
     return false;
 }
+
+bool rights_deny_no_more(const struct rights *inner, const struct viewer *outer)
+{
+    struct viewer_patterns new_ones = {true, inner->deny.patterns, inner->deny.count};
+    struct viewer_patterns old_ones = {true, outer->deny.patterns, outer->deny.count};
+    return all_within(&new_ones, &old_ones, part_pattern_within);
+}

@@ -52,5 +52,7 @@ bool part_pattern_within(const char *inner, const char *outer);
 /* Whether who holds `outer` may give `inner` away: one scope of his that administers covers all of
  * it, and it denies whatever he is denied. `outer`: the viewer of CAN_ADMINISTER. */
 bool rights_within(const struct rights *inner, const struct viewer *outer);
+/* Whether `inner` denies nothing but what `outer` is denied. */
+bool rights_deny_no_more(const struct rights *inner, const struct viewer *outer);
 
 #endif

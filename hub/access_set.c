@@ -142,6 +142,17 @@ bool principal_same(const struct principal *a, const struct principal *b)
     return true;
 }
 
+bool principal_within(const struct principal *principal, const struct viewer *outer)
+{
+    for (size_t i = 0; i < principal->held_count; i++) {
+        struct rights held = principal->held[i]; /* borrowed */
+        held.deny = principal->deny;
+        if (!rights_within(&held, outer))
+            return false;
+    }
+    return true;
+}
+
 /* Adds a scope; without a role of its own it has `role`. False: no memory. */
 static bool hold(struct principal *principal, const struct rights *rights, enum role role)
 {

@@ -82,6 +82,8 @@ static inline bool principal_can(const struct principal *principal, enum capabil
 {
     return principal->viewers[capability].scope_count > 0;
 }
+/* Whether `outer`, a viewer of CAN_ADMINISTER, covers all that the principal holds. */
+bool principal_within(const struct principal *principal, const struct viewer *outer);
 /* Whether both may do the same. */
 bool principal_same(const struct principal *a, const struct principal *b);
 

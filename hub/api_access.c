@@ -116,6 +116,21 @@ static struct access_entry *read_entry(enum access_kind kind, struct doc_parser 
     return entry;
 }
 
+/* A grant takes away too: what it denies is denied in all scopes of whom it is granted to, and a
+ * JWT's first one ends what his role alone allowed. Whoever is bounded himself may do neither to
+ * those who are beyond him. */
+static bool may_bound(const struct http_request *request, const struct access_entry *entry)
+{
+    const struct app *app = request->app;
+    if (entry->kind == ACCESS_TOKEN || viewer_sees_everything(request->viewer))
+        return true;
+    struct principal *subject = access_look_up(app->access, entry->name);
+    bool may = subject && principal_within(subject, request->viewer) &&
+               rights_deny_no_more(&entry->rights, request->viewer);
+    principal_unref(subject);
+    return may;
+}
+
 static bool judge(const struct http_request *request, struct http_reply *reply,
                   const struct access_entry *entry)
 {
@@ -127,6 +142,14 @@ static bool judge(const struct http_request *request, struct http_reply *reply,
         http_problem(request, reply, PROBLEM_FORBIDDEN,
                      "It would allow more than you may give: it must lie within one scope of yours "
                      "that administers, and deny what you are denied.");
+        return false;
+    }
+    if (!may_bound(request, entry)) {
+        http_problem(
+            request, reply, PROBLEM_FORBIDDEN,
+            "It could take something away beyond your scopes: it may deny nothing but what "
+            "you are denied, and its subject has to be a token, or the subject of a JWT "
+            "that has grants, all of whose scopes lie within one of yours.");
         return false;
     }
     return true;

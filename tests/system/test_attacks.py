@@ -407,6 +407,23 @@ class Attacks(AccessCase):
         for name, path in made.items():
             self.assertEqual(self.status(mine, "DELETE", path), 204 if "token" in name else 403, name)
 
+    def test_a_bounded_admin_locks_nobody_out(self):
+        mine, desk = self.token("admin", vehicles=["OWN-*"]), self.token("viewer", vehicles=["OWN-*"])
+        above, beside = self.admin.split("_")[1], desk.split("_")[1]
+        self.assertEqual(self.grant(self.admin, subject="https://id#bob", vehicles=["OWN-1"]).status, 201)
+        for body, status in (({"subject": above, "deny": [">"]}, 403),
+                             ({"subject": above}, 403),
+                             ({"subject": "https://id#root"}, 403),
+                             ({"subject": "0123456789abcdef"}, 403),
+                             ({"subject": beside, "deny": ["state.battery"]}, 403),
+                             ({"subject": beside}, 201),
+                             ({"subject": "https://id#bob"}, 201)):
+            reply = self.grant(mine, vehicles=["OWN-*"], **body)
+            self.assertEqual(reply.status, status, (body, reply))
+        self.assertEqual(self.vids(self.admin), {OWN, OTHER})
+        for token in (self.admin, desk):
+            self.assertEqual(set(self.get(token, f"/v1/vehicles/{OWN}")["state"]), {"position", "battery"})
+
     def test_a_stream_goes_on_from_no_other_viewers_id(self):
         client = LiveClient(self.hub, access_token=self.admin).open().wait_ready()
         ids = [event.id for event in client.events if event.id]

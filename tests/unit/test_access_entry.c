@@ -360,6 +360,79 @@ static void a_token_s_own_end_counts_where_it_comes_before_its_grants(void **sta
     access_set_done(&set);
 }
 
+/* ---- bounding others ---- */
+
+static void nobody_bounds_whom_he_does_not_cover(void **state)
+{
+    (void)state;
+    static const char *const own[] = {"A-*"}, *const denied[] = {"state.position", "meta.>"};
+    struct viewer_scope scope = {{true, own, 1}, {false, NULL, 0}};
+    struct viewer bounded = {"p", &scope, 1, {false, NULL, 0}};
+    struct viewer careful = {"p", &scope, 1, {true, denied, 2}};
+    static const struct {
+        const char *grant;
+        bool bounded, careful; /* whether each covers whoever has it, and that alone */
+    } cases[] = {
+        {"\"vehicles\":[\"A-1\"],", true, false},
+        {"\"vehicles\":[\"A-1\"],\"deny\":[\"meta.>\",\"state.*\"],", true, true},
+        {"\"vehicles\":[\"A-1\"],\"deny\":[\"meta.>\"],", true, false},
+        {"\"vehicles\":[\"A-1\",\"B\"],\"deny\":[\">\"],", false, false},
+        {"\"deny\":[\">\"],", false, false},
+        {"\"vehicles\":[],\"allow\":[],", true, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct access_set set = {NULL, 0, 0};
+        struct jwt_claims claims = {.role = ROLE_ADMIN, .expires_ns = NOW_NS + NS_PER_S};
+        char members[512];
+        strcpy(claims.principal, "i#a");
+        snprintf(members, sizeof members, CREATED BY "\"subject\":\"i#a\",%s", cases[i].grant);
+        assert_true(access_set_put(&set, good_entry(ACCESS_GRANT, "g1", members)));
+        struct principal *subject = access_set_jwt(&set, &claims, NOW_NS);
+        assert_int_equal(principal_within(subject, &bounded), cases[i].bounded);
+        assert_int_equal(principal_within(subject, &careful), cases[i].careful);
+        principal_unref(subject);
+        access_set_done(&set);
+    }
+}
+
+static void a_denial_spans_scopes_also_where_it_is_asked_who_covers_them(void **state)
+{
+    (void)state;
+    static const char *const denied[] = {"state.position"};
+    struct viewer_scope all = {{false, NULL, 0}, {false, NULL, 0}};
+    struct viewer careful = {"p", &all, 1, {true, denied, 1}};
+    struct principal *one = principal_of("\"vehicles\":[\"A\"],\"deny\":[\"state.position\"],");
+    struct principal *other = principal_of("\"vehicles\":[\"A\"],");
+    assert_true(principal_within(one, &careful)); /* of its two scopes one alone says so */
+    assert_false(principal_within(other, &careful));
+    principal_unref(one);
+    principal_unref(other);
+}
+
+static void who_is_bounded_denies_no_more_than_he_is_denied(void **state)
+{
+    (void)state;
+    static const char *const denied[] = {"state.*", "meta.secret"};
+    struct viewer_scope all = {{false, NULL, 0}, {false, NULL, 0}};
+    struct viewer careful = {"p", &all, 1, {true, denied, 2}}, other = {"p", &all, 1, {0}};
+    static const struct {
+        const char *deny;
+        bool careful, other;
+    } cases[] = {{"", true, true},
+                 {"\"deny\":[],", true, true},
+                 {"\"deny\":[\"state.position\",\"meta.secret\"],", true, false},
+                 {"\"deny\":[\"state.*\",\"meta.site\"],", false, false},
+                 {"\"deny\":[\"state.>\"],", false, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char members[256];
+        snprintf(members, sizeof members, CREATED BY "\"subject\":\"t1\",%s", cases[i].deny);
+        struct access_entry *grant = good_entry(ACCESS_GRANT, "g1", members);
+        assert_int_equal(rights_deny_no_more(&grant->rights, &careful), cases[i].careful);
+        assert_int_equal(rights_deny_no_more(&grant->rights, &other), cases[i].other);
+        access_entry_free(grant);
+    }
+}
+
 /* ---- no memory ---- */
 
 struct without_memory {
@@ -454,6 +527,9 @@ int main(void)
         cmocka_unit_test(principals_differ_by_each_thing_that_they_may_do),
         cmocka_unit_test(principals_of_different_names_differ),
         cmocka_unit_test(a_token_s_own_end_counts_where_it_comes_before_its_grants),
+        cmocka_unit_test(nobody_bounds_whom_he_does_not_cover),
+        cmocka_unit_test(a_denial_spans_scopes_also_where_it_is_asked_who_covers_them),
+        cmocka_unit_test(who_is_bounded_denies_no_more_than_he_is_denied),
         cmocka_unit_test(an_entry_is_read_whole_or_not_at_all),
         cmocka_unit_test(no_memory_gives_nobody_more_than_he_has),
         cmocka_unit_test(a_set_without_memory_stays_as_it_is),
