@@ -112,6 +112,21 @@ static void digests_of_odd_clocks_have_a_place_and_move_with_their_day(void **st
     assert_int_equal(number("SELECT count(*) FROM digests"), 6);
 }
 
+/* Of each partition: the primary key, and of those that retention looks through again and again an
+ * index of seq. A digest is added at the cost of what it is asked for. */
+static void digests_of_a_day_have_one_index(void **state)
+{
+    (void)state;
+    ahead(help.pg, 365);
+    assert_true(number("SELECT count(*) FROM digest_partitions") > 0);
+    assert_int_equal(number("SELECT count(*) FROM pg_indexes i JOIN digest_partitions p "
+                            "ON p.name = i.tablename"),
+                     number("SELECT count(*) FROM digest_partitions"));
+    assert_int_equal(number("SELECT count(*) FROM pg_indexes WHERE tablename IN "
+                            "('digests_undated', 'digests_default') AND indexdef LIKE '%brin%'"),
+                     2);
+}
+
 struct caller {
     pthread_t thread;
     int made;
@@ -182,6 +197,7 @@ int main(int argc, char **argv)
         TEST(partitions_reach_two_widths_ahead_without_a_gap),
         TEST(rows_that_no_partition_took_get_one_of_their_own),
         TEST(digests_of_odd_clocks_have_a_place_and_move_with_their_day),
+        TEST(digests_of_a_day_have_one_index),
         TEST(partitions_made_by_several_at_once_are_made_once),
         TEST(partitions_that_cannot_be_made_now_hold_nobody_up),
     };

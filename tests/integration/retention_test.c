@@ -191,6 +191,37 @@ static void retention_keeps_digests_of_old_messages_that_came_late(void **state)
     assert_int_equal(count("vid = 'V9'"), 4);
 }
 
+/* Those that came after the copy, and before it takes the partition's place. */
+static void retention_keeps_digests_that_come_while_it_copies(void **state)
+{
+    (void)state;
+    char copy[256], swap[512];
+    snprintf(copy, sizeof copy,
+             "SELECT retention_digests_copy(name, 21, now() - interval '%d days') "
+             "FROM digest_partitions ORDER BY upper LIMIT 1",
+             DAYS);
+    history();
+    events("V8", 1, 2, OLD_DAYS);
+    wait_count("vid = 'V8'", 2);
+    int64_t upto = pg_server_int(help.pg, copy);
+    events("V9", 1, 3, OLD_DAYS);
+    events("V9", 4, 1, 0);
+    wait_count("vid = 'V9'", 4);
+    snprintf(swap, sizeof swap,
+             "SELECT retention_digests_swap(writer, name, hold_mark(), 21, %lld)::integer "
+             "FROM log_head, digest_partitions ORDER BY upper LIMIT 1",
+             (long long)upto);
+    assert_int_equal(pg_server_int(help.pg, swap), 1);
+    assert_int_equal(pg_server_int(help.pg, "SELECT count(*) FROM records r JOIN digests d "
+                                            "USING (id, seq) WHERE r.vid IN ('V8', 'V9')"),
+                     6);
+    assert_int_equal(pg_server_int(help.pg, "SELECT count(*) FROM digests"), 46);
+    events("V9", 1, 3, OLD_DAYS);
+    events("V9", 5, 1, OLD_DAYS);
+    wait_count("vid = 'V9' AND data->>'i' = '5'", 1);
+    assert_int_equal(count("vid = 'V9'"), 5);
+}
+
 static void hold_keeps_a_vehicle_as_it_was(void **state)
 {
     (void)state;
@@ -467,6 +498,7 @@ int main(int argc, char **argv)
         TEST(retention_drops_what_is_past_it_and_says_so),
         TEST(retention_takes_the_digests_of_what_it_dropped),
         TEST(retention_keeps_digests_of_old_messages_that_came_late),
+        TEST(retention_keeps_digests_that_come_while_it_copies),
         TEST(hold_keeps_a_vehicle_as_it_was),
         TEST(hold_keeps_a_period_of_all_vehicles),
         TEST(retention_of_another_writer_does_nothing),
