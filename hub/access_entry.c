@@ -25,28 +25,33 @@ static bool read_hash(struct doc_ref value, uint8_t hash[RECORD_HASH_BYTES])
     return true;
 }
 
-/* A copy of a member's text; NULL where it is no string, empty, too long or holds what does not
- * belong into a line. */
-static char *read_text(struct doc_ref object, const char *name, size_t bytes_max)
+/* A member's text; at NULL where it is no string, empty, too long or holds what does not belong
+ * into a line. */
+static struct slice text_of(struct doc_ref object, const char *name, size_t bytes_max)
 {
     struct doc_ref value = doc_getz(object, name);
-    size_t size = 0;
-    const char *text = doc_is(value, DOC_STRING) ? doc_string(value, &size) : NULL;
-    if (!text || size == 0 || size > bytes_max)
-        return NULL;
-    for (size_t i = 0; i < size; i++)
-        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
-            return NULL;
-    return strndup(text, size);
+    struct slice text = {NULL, 0};
+    if (doc_is(value, DOC_STRING))
+        text.at = doc_string(value, &text.size);
+    bool plain = text.size > 0 && text.size <= bytes_max;
+    for (size_t i = 0; plain && i < text.size; i++)
+        plain = (unsigned char)text.at[i] >= 0x20 && text.at[i] != 0x7f;
+    return plain ? text : (struct slice){NULL, 0};
 }
 
-static bool read_made(struct access_entry *entry, struct doc_ref value)
+static bool read_created(struct access_entry *entry, struct doc_ref value)
 {
     struct doc_ref created = doc_getz(value, "created");
     size_t size = 0;
     const char *text = doc_is(created, DOC_STRING) ? doc_string(created, &size) : "";
-    entry->created_by = read_text(value, "created_by", ACCESS_SUBJECT_MAX_BYTES);
-    return entry->created_by && timestamp_parse(text, size, &entry->created_ns);
+    return timestamp_parse(text, size, &entry->created_ns);
+}
+
+/* A copy; true also where there is nothing to copy. */
+static bool keep(struct slice text, char **kept)
+{
+    *kept = text.at ? strndup(text.at, text.size) : NULL;
+    return *kept || !text.at;
 }
 
 struct access_entry *access_entry_read(enum access_kind kind, const char *id, struct doc_ref value,
@@ -54,8 +59,10 @@ struct access_entry *access_entry_read(enum access_kind kind, const char *id, st
 {
     bool grant = kind == ACCESS_GRANT;
     struct access_entry *entry = calloc(1, sizeof *entry);
-    error[0] = '\0';
-    if (!entry || strlen(id) >= ACCESS_ID_BYTES || !doc_is(value, DOC_OBJECT)) {
+    snprintf(error, 256, RIGHTS_NO_MEMORY);
+    if (!entry)
+        return NULL;
+    if (strlen(id) >= ACCESS_ID_BYTES || !doc_is(value, DOC_OBJECT)) {
         snprintf(error, 256, "it is no JSON object");
         goto fail;
     }
@@ -63,21 +70,21 @@ struct access_entry *access_entry_read(enum access_kind kind, const char *id, st
     strcpy(entry->id, id);
     if (!rights_read(value, &entry->rights, error))
         goto fail;
-    entry->name = read_text(value, grant ? "subject" : "name",
-                            grant ? ACCESS_SUBJECT_MAX_BYTES : ACCESS_NAME_MAX_BYTES);
-    if (!entry->name)
+    struct slice name = text_of(value, grant ? "subject" : "name",
+                                grant ? ACCESS_SUBJECT_MAX_BYTES : ACCESS_NAME_MAX_BYTES);
+    struct slice created_by = text_of(value, "created_by", ACCESS_SUBJECT_MAX_BYTES);
+    if (!name.at)
         snprintf(error, 256, "`%s` is missing, too long or not plain text",
                  grant ? "subject" : "name");
     else if (!grant && entry->rights.role == ROLE_NONE)
         snprintf(error, 256, "`role` must be %s", role_names);
     else if (!grant && !read_hash(doc_getz(value, "secret_sha256"), entry->secret_hash))
         snprintf(error, 256, "`secret_sha256` must be 64 hexadecimal digits");
-    else if (!read_made(entry, value))
+    else if (!created_by.at || !read_created(entry, value))
         snprintf(error, 256, "`created` or `created_by` is missing");
-    if (error[0])
-        goto fail;
-    entry->reason = read_text(value, "reason", ACCESS_REASON_MAX_BYTES);
-    return entry;
+    else if (keep(name, &entry->name) && keep(created_by, &entry->created_by) &&
+             keep(text_of(value, "reason", ACCESS_REASON_MAX_BYTES), &entry->reason))
+        return entry;
 fail:
     access_entry_free(entry);
     return NULL;

@@ -28,6 +28,7 @@ struct change {
     enum access_kind kind;
     const char *id; /* in the subject */
     bool removed;
+    bool unread;                /* there is no memory to read it: it has to be read again */
     struct access_entry *entry; /* NULL: removed, or not readable */
 };
 
@@ -60,11 +61,14 @@ static bool read_message(struct access *access, const struct bus_msg *msg, struc
     change->removed = bus_msg_header(msg, "KV-Operation") != NULL;
     if (change->removed)
         return true;
-    if (doc_parse(access->parser, msg->data, msg->size, limits, &value) == DOC_OK)
+    enum doc_error parsed = doc_parse(access->parser, msg->data, msg->size, limits, &value);
+    if (parsed == DOC_OK)
         change->entry = access_entry_read(change->kind, change->id, value, error);
+    change->unread =
+        parsed == DOC_NO_MEMORY || (!change->entry && strcmp(error, RIGHTS_NO_MEMORY) == 0);
     if (change->entry)
         change->entry->revision = msg->stream_seq;
-    else
+    else if (!change->unread)
         log_warn("access.unreadable", "kind", kind_words[change->kind], "id", change->id, "seq",
                  LOG_INT(msg->stream_seq), "detail", error);
     return true;
@@ -158,6 +162,9 @@ static bool take(struct access *access, const struct bus_msg *msg)
     struct change change;
     struct buf data = BUF_INIT;
     bool says = read_message(access, msg, &change), done = true;
+    /* A grant that were passed over could be the one that bounds somebody. */
+    if (change.unread)
+        return false;
     if (says) {
         write_data(access, &change, msg, &data);
         done = !data.failed && apply(access, &change);

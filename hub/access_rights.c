@@ -129,14 +129,14 @@ static bool read_list(struct doc_ref object, const struct list_kind *kind,
         ends[at++] = held.size_bytes;
     }
     if (held.failed) {
-        snprintf(error, 256, "there is no memory");
+        snprintf(error, 256, RIGHTS_NO_MEMORY);
         goto out;
     }
     for (size_t i = 0; i < at; i++)
         patterns[i] = held.data + (i ? ends[i - 1] : 0);
     read = patterns_copy(&(struct viewer_patterns){true, patterns, at}, out);
     if (!read)
-        snprintf(error, 256, "there is no memory");
+        snprintf(error, 256, RIGHTS_NO_MEMORY);
 out:
     buf_done(&held);
     return read;

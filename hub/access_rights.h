@@ -32,8 +32,12 @@ struct rights {
     int64_t expires_ns; /* since 1970; RIGHTS_FOREVER */
 };
 
+/* What is said where something could be read and there was no memory to keep it: it is not wrong, and
+ * comes again. */
+#define RIGHTS_NO_MEMORY "there is no memory"
+
 /* Reads the members `role`, `vehicles`, `allow`, `deny` and `expires` of an object; others are not
- * looked at. False, and what is wrong in `error`. */
+ * looked at. False, and what is wrong in `error`, or RIGHTS_NO_MEMORY. */
 bool rights_read(struct doc_ref object, struct rights *rights, char error[256]);
 void rights_done(struct rights *rights);
 /* Appends `,"role":…` and so on, those that are there. */

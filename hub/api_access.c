@@ -109,7 +109,7 @@ static struct access_entry *read_entry(enum access_kind kind, struct doc_parser 
         doc_write(&text, m);
     }
     buf_addc(&text, '}');
-    snprintf(error, 256, "there is no memory");
+    snprintf(error, 256, RIGHTS_NO_MEMORY);
     if (!text.failed && doc_parse(parser, text.data, text.size_bytes, limits, &whole) == DOC_OK)
         entry = access_entry_read(kind, "", whole, error);
     buf_done(&text);
@@ -266,7 +266,10 @@ static void create(const struct http_request *request, struct http_reply *reply,
         goto out;
     entry = read_entry(kind, again, body, request->principal, error);
     if (!entry) {
-        http_problem(request, reply, PROBLEM_BAD_REQUEST, "%s.", error);
+        http_problem(request, reply,
+                     strcmp(error, RIGHTS_NO_MEMORY) == 0 ? PROBLEM_UNAVAILABLE
+                                                          : PROBLEM_BAD_REQUEST,
+                     "%s.", error);
         goto out;
     }
     if (access_count(app->access) >= ACCESS_ENTRIES_MAX) {

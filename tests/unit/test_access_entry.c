@@ -446,8 +446,8 @@ static bool read_without_memory(void *context)
     char error[256] = "";
     struct access_entry *entry = access_entry_read(ACCESS_TOKEN, "t1", w->value, error);
     if (!entry)
-        assert_true(error[0] != '\0');
-    bool whole = entry && entry->rights.vehicles.count == 1;
+        assert_string_equal(error, RIGHTS_NO_MEMORY);
+    bool whole = entry && entry->rights.vehicles.count == 1 && entry->reason;
     access_entry_free(entry);
     return whole;
 }
@@ -456,7 +456,7 @@ static void an_entry_is_read_whole_or_not_at_all(void **state)
 {
     (void)state;
     static const char text[] = "{" GOOD ROLE "\"vehicles\":[\"A\"],\"allow\":[\"state.>\"],"
-                               "\"deny\":[\"state.position\"]}";
+                               "\"deny\":[\"state.position\"],\"reason\":\"r\"}";
     struct without_memory w = {.set = {NULL, 0, 0}};
     struct doc_parser *parser = doc_parser_new();
     assert_int_equal(
