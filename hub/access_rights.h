@@ -32,8 +32,8 @@ struct rights {
     int64_t expires_ns; /* since 1970; RIGHTS_FOREVER */
 };
 
-/* What is said where something could be read and there was no memory to keep it: it is not wrong, and
- * comes again. */
+/* What is said where something could be read and there was no memory to keep it: it is not wrong,
+ * and comes again. */
 #define RIGHTS_NO_MEMORY "there is no memory"
 
 /* Reads the members `role`, `vehicles`, `allow`, `deny` and `expires` of an object; others are not

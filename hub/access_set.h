@@ -38,7 +38,8 @@ struct access_entry {
     struct rights rights;
     uint64_t revision;
 };
-/* Out of what is stored under its key. NULL, and why in `error`: RIGHTS_NO_MEMORY, or what is wrong. */
+/* Out of what is stored under its key. NULL, and why in `error`: RIGHTS_NO_MEMORY, or what is
+ * wrong. */
 struct access_entry *access_entry_read(enum access_kind kind, const char *id, struct doc_ref value,
                                        char error[256]);
 void access_entry_free(struct access_entry *entry);

@@ -55,7 +55,7 @@ bool access_mint(struct access_entry *entry, const char *actor, const char *key,
 enum bus_status access_stored(struct bus *bus, const struct access_entry *entry,
                               struct access_entry **stored, struct bus_error *error)
 {
-    char subject[STREAMS_SUBJECT_BYTES], why[256];
+    char subject[STREAMS_SUBJECT_BYTES], why[256] = "";
     struct bus_stored found = {0};
     struct doc_ref value;
     struct doc_limits limits = {DOC_MAX_BYTES, STORED_DEPTH};
@@ -66,11 +66,16 @@ enum bus_status access_stored(struct bus *bus, const struct access_entry *entry,
     if (status != BUS_OK)
         return status;
     struct doc_parser *parser = doc_parser_new();
-    if (parser && doc_parse(parser, found.data, found.size, limits, &value) == DOC_OK)
+    enum doc_error parsed =
+        parser ? doc_parse(parser, found.data, found.size, limits, &value) : DOC_NO_MEMORY;
+    if (parsed == DOC_OK)
         *stored = access_entry_read(entry->kind, entry->id, value, why);
     doc_parser_free(parser);
     bus_stored_done(&found);
-    return BUS_OK;
+    if (parsed != DOC_NO_MEMORY && (*stored || strcmp(why, RIGHTS_NO_MEMORY) != 0))
+        return BUS_OK;
+    snprintf(error->text, sizeof error->text, RIGHTS_NO_MEMORY);
+    return BUS_TIMEOUT;
 }
 
 enum bus_status access_write(struct access *access, struct bus *bus,
@@ -94,9 +99,9 @@ enum bus_status access_write(struct access *access, struct bus *bus,
         what.headers[headers++] = (struct bus_header){ACCESS_HEADER_REMOTE, by->remote};
     if (removed)
         what.headers[headers] = (struct bus_header){"KV-Operation", "DEL"};
-    enum bus_status status = BUS_ERROR;
+    enum bus_status status = BUS_TIMEOUT;
     if (value.failed)
-        snprintf(error->text, sizeof error->text, "there is no memory");
+        snprintf(error->text, sizeof error->text, RIGHTS_NO_MEMORY);
     else
         status = bus_store(bus, &what, ACCESS_WRITE_MS / 2, &seq, error);
     buf_done(&value);

@@ -167,13 +167,15 @@ static bool answer_written(const struct http_request *request, struct http_reply
 }
 
 /* Whether it was asked for as it is: by the same actor, with the same body. */
-static bool same_request(struct access_entry *stored, const struct access_entry *entry)
+static bool same_request(struct access_entry *stored, const struct access_entry *entry,
+                         bool *no_memory)
 {
     struct buf one = BUF_INIT, other = BUF_INIT;
     stored->created_ns = entry->created_ns;
     access_entry_show(&one, stored, NULL);
     access_entry_show(&other, entry, NULL);
-    bool same = !one.failed && !other.failed && one.size_bytes == other.size_bytes &&
+    *no_memory = one.failed || other.failed;
+    bool same = !*no_memory && one.size_bytes == other.size_bytes &&
                 memcmp(one.data, other.data, one.size_bytes) == 0;
     buf_done(&one);
     buf_done(&other);
@@ -191,11 +193,14 @@ static void answer_again(const struct http_request *request, struct http_reply *
     if (!answer_written(request, reply, access_stored(app->bus, entry, &stored, &error), &error))
         return;
     int64_t created_ns = stored ? stored->created_ns : 0;
-    if (!stored) {
+    bool no_memory = false, same = stored && same_request(stored, entry, &no_memory);
+    if (no_memory) {
+        http_problem(request, reply, PROBLEM_UNAVAILABLE, "There is no memory for it.");
+    } else if (!stored) {
         http_problem(request, reply, PROBLEM_CONFLICT,
                      "The %s %s that this Idempotency-Key made was taken away since.",
                      words[entry->kind].one, entry->id);
-    } else if (!same_request(stored, entry)) {
+    } else if (!same) {
         http_problem(request, reply, PROBLEM_CONFLICT,
                      "This Idempotency-Key was used for another request, which made the %s %s.",
                      words[entry->kind].one, entry->id);
@@ -204,8 +209,10 @@ static void answer_again(const struct http_request *request, struct http_reply *
         stored->created_ns = created_ns;
         access_entry_show(&shown, stored, NULL);
         buf_adds(&reply->body, "{\"replayed\":true,");
-        buf_adds(&reply->body, buf_cstr(&shown) + 1); /* behind its bracket */
-        reply->body.failed = reply->body.failed || shown.failed;
+        if (shown.failed)
+            reply->body.failed = true;
+        else
+            buf_adds(&reply->body, buf_cstr(&shown) + 1); /* behind its bracket */
         buf_done(&shown);
         reply->status = 201;
         http_reply_header(reply, "Location", "%s/%s", words[entry->kind].path, entry->id);
@@ -234,7 +241,8 @@ static void create_entry(const struct http_request *request, struct http_reply *
     if (!read_key(request, reply, &key))
         return;
     if (!access_mint(entry, request->principal, key, token)) {
-        http_problem(request, reply, PROBLEM_INTERNAL, "There are no random numbers.");
+        http_problem(request, reply, PROBLEM_UNAVAILABLE,
+                     "There are no random numbers, or there is no memory for them.");
         return;
     }
     enum bus_status status = access_write(
@@ -261,7 +269,7 @@ static void create(const struct http_request *request, struct http_reply *reply,
         return;
     struct doc_parser *parser = doc_parser_new(), *again = doc_parser_new();
     struct access_entry *entry = NULL;
-    if (!again || !write_body(request, reply, parser, BODY_DEPTH, false, &body) ||
+    if (!write_body(request, reply, again ? parser : NULL, BODY_DEPTH, false, &body) ||
         !write_members(request, reply, body, words[kind].members))
         goto out;
     entry = read_entry(kind, again, body, request->principal, error);

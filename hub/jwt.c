@@ -116,28 +116,31 @@ static unsigned char *der_of_pair(const unsigned char pair[PAIR_BYTES], int *siz
     return der;
 }
 
-static bool signature_good(const struct jwt_issuer *issuer, const char *text, size_t text_size,
-                           const unsigned char *signature, size_t size)
+static enum jwt_status judge_signature(const struct jwt_issuer *issuer, const char *text,
+                                       size_t text_size, const unsigned char *signature,
+                                       size_t size)
 {
     bool pair = issuer->algorithm != JWT_RS256;
     if (pair && size != PAIR_BYTES)
-        return false;
+        return JWT_SIGNATURE;
     unsigned char *der = NULL;
     int der_size = 0;
     if (issuer->algorithm == JWT_ES256) {
         der = der_of_pair(signature, &der_size);
-        if (!der || der_size <= 0)
-            return false;
+        if (!der)
+            return JWT_NO_MEMORY;
     }
     EVP_MD_CTX *context = EVP_MD_CTX_new();
     const EVP_MD *digest = issuer->algorithm == JWT_EDDSA ? NULL : EVP_sha256();
-    bool good = context &&
-                EVP_DigestVerifyInit(context, NULL, digest, NULL, issuer->key->key) == 1 &&
-                EVP_DigestVerify(context, der ? der : signature, der ? (size_t)der_size : size,
-                                 (const unsigned char *)text, text_size) == 1;
+    enum jwt_status status = JWT_NO_MEMORY;
+    if (context && EVP_DigestVerifyInit(context, NULL, digest, NULL, issuer->key->key) == 1)
+        status = EVP_DigestVerify(context, der ? der : signature, der ? (size_t)der_size : size,
+                                  (const unsigned char *)text, text_size) == 1
+                     ? JWT_OK
+                     : JWT_SIGNATURE;
     EVP_MD_CTX_free(context);
     OPENSSL_free(der);
-    return good;
+    return status;
 }
 
 /* ---- one token ---- */
@@ -166,14 +169,18 @@ static bool split(const char *token, size_t size, struct pieces *pieces)
     return true;
 }
 
-static bool read_object(struct doc_parser *parser, const char *text, size_t text_size,
-                        struct doc_ref *object)
+static enum jwt_status read_object(struct doc_parser *parser, const char *text, size_t text_size,
+                                   struct doc_ref *object)
 {
     char json[JWT_MAX_BYTES];
     size_t size;
     struct doc_limits limits = {JWT_MAX_BYTES, CLAIMS_DEPTH};
-    return cursor_from_base64url(text, text_size, json, sizeof json, &size) &&
-           doc_parse(parser, json, size, limits, object) == DOC_OK && doc_is(*object, DOC_OBJECT);
+    if (!cursor_from_base64url(text, text_size, json, sizeof json, &size))
+        return JWT_MALFORMED;
+    enum doc_error error = doc_parse(parser, json, size, limits, object);
+    if (error == DOC_NO_MEMORY)
+        return JWT_NO_MEMORY;
+    return error == DOC_OK && doc_is(*object, DOC_OBJECT) ? JWT_OK : JWT_MALFORMED;
 }
 
 static bool is_text(struct doc_ref value, const char *text)
@@ -268,9 +275,12 @@ static enum jwt_status judge(const struct jwt_issuer *issuers, size_t count, con
     struct doc_ref header, payload;
     unsigned char signature[SIGNATURE_MAX_BYTES];
     size_t signature_size;
-    if (!read_object(parsers[0], pieces->header, pieces->header_size, &header) ||
-        !read_object(parsers[1], pieces->payload, pieces->payload_size, &payload) ||
-        !cursor_from_base64url(pieces->signature, pieces->signature_size, signature,
+    enum jwt_status status = read_object(parsers[0], pieces->header, pieces->header_size, &header);
+    if (status == JWT_OK)
+        status = read_object(parsers[1], pieces->payload, pieces->payload_size, &payload);
+    if (status != JWT_OK)
+        return status;
+    if (!cursor_from_base64url(pieces->signature, pieces->signature_size, signature,
                                sizeof signature, &signature_size) ||
         doc_exists(doc_getz(header, "crit")))
         return JWT_MALFORMED;
@@ -280,9 +290,8 @@ static enum jwt_status judge(const struct jwt_issuer *issuers, size_t count, con
     if (!is_text(doc_getz(header, "alg"), algorithm_name(issuer->algorithm)))
         return JWT_ALGORITHM;
     size_t signed_size = pieces->header_size + 1 + pieces->payload_size;
-    if (!signature_good(issuer, token, signed_size, signature, signature_size))
-        return JWT_SIGNATURE;
-    return judge_claims(issuer, payload, now_ns, claims);
+    status = judge_signature(issuer, token, signed_size, signature, signature_size);
+    return status == JWT_OK ? judge_claims(issuer, payload, now_ns, claims) : status;
 }
 
 enum jwt_status jwt_verify(const struct jwt_issuer *issuers, size_t issuer_count, const char *token,

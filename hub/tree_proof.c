@@ -65,12 +65,11 @@ static int64_t half(int64_t count)
     return INT64_C(1) << (63 - __builtin_clzll((unsigned long long)count - 1));
 }
 
-/* Appends the root over those leaves; proofs are made from the root down. */
+/* Appends the root over those leaves; proofs are made from the root down, and have one hash for
+ * each bit of a size and one more, which is fewer than TREE_PROOF_MAX. */
 static bool add(struct tree_proof *proof, const struct tree_source *source, int64_t from,
                 int64_t to)
 {
-    if (proof->count == TREE_PROOF_MAX)
-        return false;
     return root_over(source, from, to, &proof->hashes[proof->count++]);
 }
 
@@ -147,7 +146,7 @@ bool tree_included(const struct tree_hash *leaf, int64_t index, int64_t size,
             continue;
         }
         tree_parent(&proof->hashes[i], &node, &node);
-        while (!(at & 1) && at != 0) {
+        while (!(at & 1)) { /* at == last here, which is not 0 */
             at >>= 1;
             last >>= 1;
         }
@@ -182,7 +181,7 @@ bool tree_consistent(int64_t from, const struct tree_hash *from_root, int64_t to
         }
         tree_parent(hash, &old, &old);
         tree_parent(hash, &new, &new);
-        while (!(at & 1) && at != 0) {
+        while (!(at & 1)) { /* at == last here, which is not 0 */
             at >>= 1;
             last >>= 1;
         }

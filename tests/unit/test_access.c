@@ -60,6 +60,12 @@ static void patterns_of_vehicles_and_parts_are_judged(void **state)
 {
     (void)state;
     static const char *const vehicles[] = {"A", "A-1", "CUST-*", "*", "a_b-c*"};
+    char longest[TOKEN_MAX_BYTES + 2];
+    memset(longest, 'A', sizeof longest);
+    longest[TOKEN_MAX_BYTES + 1] = '\0';
+    assert_false(vehicle_pattern_valid(longest));
+    longest[TOKEN_MAX_BYTES] = '*';
+    assert_true(vehicle_pattern_valid(longest));
     static const char *const no_vehicles[] = {"", "a*b", "**", "a.b", "a/b", "*a", "a >"};
     static const char *const parts[] = {"state.*", "evt.>", ">", "*", "*.position", "delta"};
     static const char *const no_parts[] = {"", ".", "a.", ".a", "a..b", ">.a", "a>", "a*", "a.b>"};
@@ -105,6 +111,7 @@ static void a_pattern_within_another_matches_nothing_more(void **state)
     assert_false(vehicle_pattern_within("*", "CUST-*"));
     assert_false(vehicle_pattern_within("CUST*", "CUST-*"));
     assert_false(vehicle_pattern_within("CUST-1*", "CUST-1"));
+    assert_false(vehicle_pattern_within("CUST-1", "")); /* which is no pattern */
 }
 
 /* ---- principals ---- */
@@ -260,6 +267,8 @@ static void nobody_gives_more_than_he_has(void **state)
     assert_true(may_give(giver, TO "\"vehicles\":[\"A-7\",\"B-1\"],\"allow\":[\"state.battery\"],"
                                    "\"deny\":[\"state.position\"]"));
     assert_true(may_give(giver, TO "\"vehicles\":[],\"allow\":[],\"deny\":[\">\"]"));
+    assert_true(
+        may_give(giver, TO "\"vehicles\":[],\"allow\":[],\"deny\":[\"state.*\",\"cmd.arm\"]"));
     assert_false(may_give(giver, TO "\"vehicles\":[\"A-7\"],\"allow\":[\"state.battery\"]"));
     assert_false(may_give(giver, TO "\"allow\":[\"state.*\"],\"deny\":[\"state.position\"]"));
     assert_false(may_give(giver, TO "\"vehicles\":[\"B-*\"],\"allow\":[\"state.*\"],"

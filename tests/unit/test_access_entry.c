@@ -298,6 +298,7 @@ static void principals_differ_by_each_thing_that_they_may_do(void **state)
         "\"vehicles\":[\"A\",\"B\"],",
         "\"vehicles\":[],",
         "\"allow\":[\"state.>\"],",
+        "\"allow\":[\"evt.>\"],",
         "\"role\":\"admin\",",
         "\"role\":\"auditor\",",
         "\"deny\":[\"state.position\"],",
@@ -488,7 +489,8 @@ static void no_memory_gives_nobody_more_than_he_has(void **state)
 {
     (void)state;
     struct without_memory w = {.set = {NULL, 0, 0}};
-    assert_true(access_set_put(&w.set, good_entry(ACCESS_TOKEN, "t1", GOOD ROLE)));
+    assert_true(
+        access_set_put(&w.set, good_entry(ACCESS_TOKEN, "t1", GOOD ROLE "\"vehicles\":[\"A\"],")));
     assert_true(access_set_put(
         &w.set, good_entry(ACCESS_GRANT, "g1",
                            CREATED BY "\"subject\":\"t1\",\"vehicles\":[\"A\"],"

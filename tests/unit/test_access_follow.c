@@ -3,7 +3,7 @@
 #include "hub/access_impl.h"
 #include "hub/clock.h"
 #include "hub/log.h"
-#include "tests/unit/fake_bus.h"
+#include "tests/fake/fake_bus.h"
 #include "tests/unit/fault.h"
 #include "twin/timestamp.h"
 

@@ -220,6 +220,8 @@ static void what_is_required_has_to_be_there(void **state)
                      JWT_CLAIMS);
     assert_int_equal(verdict(0, ",\"sub\":\"a\\nb\",\"aud\":\"fleethub\",\"exp\":1800000060"),
                      JWT_CLAIMS);
+    assert_int_equal(verdict(0, ",\"sub\":\"a\x7f\",\"aud\":\"fleethub\",\"exp\":1800000060"),
+                     JWT_CLAIMS);
     assert_int_equal(verdict(0, ",\"sub\":7,\"aud\":\"fleethub\",\"exp\":1800000060"), JWT_CLAIMS);
 }
 

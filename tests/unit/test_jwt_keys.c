@@ -190,7 +190,7 @@ static bool verify_without_memory(void *context)
 {
     const struct signed_one *one = context;
     enum jwt_status status = verdict(one, &one->good);
-    assert_true(status == JWT_OK || status == JWT_NO_MEMORY || status == JWT_MALFORMED);
+    assert_true(status == JWT_OK || status == JWT_NO_MEMORY); /* never: the token is bad */
     return status == JWT_OK;
 }
 

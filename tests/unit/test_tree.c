@@ -320,6 +320,26 @@ static void a_spine_that_is_full_takes_nothing(void **state)
     assert_int_equal(spine.size, TREE_SIZE_MAX);
 }
 
+static void count_tile(void *closure, int level, int64_t index, const struct tree_hash *nodes)
+{
+    int *levels = closure;
+    (void)nodes;
+    assert_int_equal(level, *levels);
+    assert_int_equal(index, tree_tiles(TREE_SIZE_MAX, level));
+    ++*levels;
+}
+
+static void the_last_leaf_of_the_largest_tree_fills_a_tile_of_each_level(void **state)
+{
+    (void)state;
+    static struct tree_edge edge;
+    int levels = 0;
+    edge.size = TREE_SIZE_MAX;
+    tree_edge_append(&edge, &leaves[0], count_tile, &levels);
+    assert_int_equal(levels, TREE_LEVELS);
+    assert_int_equal(edge.size - 1, TREE_SIZE_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -333,6 +353,7 @@ int main(void)
         cmocka_unit_test(proofs_of_what_the_tree_does_not_have_are_refused),
         cmocka_unit_test(proofs_that_say_too_much_or_nothing_prove_nothing),
         cmocka_unit_test(a_spine_that_is_full_takes_nothing),
+        cmocka_unit_test(the_last_leaf_of_the_largest_tree_fills_a_tile_of_each_level),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -3,7 +3,7 @@
 #include "hub/record_checkpoint.h"
 #include "hub/record_tree.h"
 #include "hub/tree_store.h"
-#include "tests/unit/fake_pg.h"
+#include "tests/fake/fake_pg.h"
 #include "tests/unit/fault.h"
 
 #include <setjmp.h>
@@ -103,7 +103,7 @@ static void what_is_no_edge_is_refused_and_never_read_past_its_end(void **state)
         {0, 0, (size_t)4 * TREE_TILE_BYTES},          /* more */
         {0, -1, 32},                                  /* */
         {0, TREE_SIZE_MAX / TREE_TILE_NODES + 1, 32}, /* more than there can be */
-        {0, 1, 0},                                    /* 32 records, and no level 1 */
+        {0, 32, 0},                                   /* 1,024 records, and no level 2 */
     };
     static const uint8_t nodes[4 * TREE_TILE_BYTES];
     static struct tree_edge edge;
@@ -112,6 +112,7 @@ static void what_is_no_edge_is_refused_and_never_read_past_its_end(void **state)
         reset(NULL);
         fake_pg_answer(EDGE, PG_OK);
         answer_level(cases[i].level, cases[i].tile, nodes, cases[i].size);
+        answer_level(1, 0, nodes, 0);
         assert_int_equal(tree_store_load(fake_pg(), &edge, &error), PG_FAILED);
         assert_string_equal(error.sqlstate, ""); /* the table says so, not the server */
         assert_non_null(strstr(error.text, "audit verify"));

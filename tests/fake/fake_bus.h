@@ -7,8 +7,8 @@
  *
  * Threads: what is asked may be asked by any thread; answers are set under a lock.
  */
-#ifndef TESTS_UNIT_FAKE_BUS_H
-#define TESTS_UNIT_FAKE_BUS_H
+#ifndef TESTS_FAKE_BUS_H
+#define TESTS_FAKE_BUS_H
 
 #include "hub/bus.h"
 #include "hub/recorder.h"

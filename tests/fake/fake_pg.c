@@ -1,4 +1,4 @@
-#include "tests/unit/fake_pg.h"
+#include "tests/fake/fake_pg.h"
 
 #include <pthread.h>
 #include <stdio.h>

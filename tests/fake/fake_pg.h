@@ -8,8 +8,8 @@
  * Threads: answers are given by the test's thread while nobody asks; any thread asks.
  * Limits: FAKE_PG_CELLS_MAX cells in a row.
  */
-#ifndef TESTS_UNIT_FAKE_PG_H
-#define TESTS_UNIT_FAKE_PG_H
+#ifndef TESTS_FAKE_PG_H
+#define TESTS_FAKE_PG_H
 
 #include "hub/pg.h"
 
