@@ -33,6 +33,10 @@ void api_events_failure(const struct http_request *request, struct http_reply *r
     case ARCHIVE_GIVEN_UP: /* nobody hears this */
         http_problem(request, reply, PROBLEM_UNAVAILABLE, "The client has left.");
         break;
+    case ARCHIVE_CHANGED:
+        http_problem(request, reply, PROBLEM_UNAVAILABLE,
+                     "A group that the filter names was defined anew meanwhile; ask again.");
+        break;
     case ARCHIVE_UNAVAILABLE:
         http_problem(request, reply, PROBLEM_UNAVAILABLE,
                      "The archive does not answer at present. Try again later.");

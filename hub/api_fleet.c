@@ -30,6 +30,9 @@ static void answer_stats(const struct http_request *request, struct http_reply *
     case STATS_DENIED:
         query_refuse(request, reply, QUERY_DENIED, &denial);
         break;
+    case STATS_CHANGED:
+        query_refuse(request, reply, QUERY_CHANGED, NULL);
+        break;
     case STATS_TOO_MANY:
         http_problem(request, reply, PROBLEM_BAD_PARAMETER,
                      "group_by makes more than %d groups, or their keys are too long to be held: "

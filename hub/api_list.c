@@ -77,6 +77,8 @@ static enum http_more next_piece(struct http_stream *stream, struct buf *out)
         list->begun = true;
     }
     store_leave(list->store, place);
+    if (!groups_seal_holds(&list->query.seal))
+        return HTTP_FAILED;
     if (list->at < list->count)
         return HTTP_MORE;
     if (list->tail.failed)

@@ -99,6 +99,9 @@ void query_refuse(const struct http_request *request, struct http_reply *reply,
                      "Your access does not cover %s of %s, which is among the vehicles that you "
                      "see: ask for something else.",
                      denial->path, denial->vid);
+    else if (status == QUERY_CHANGED)
+        http_problem(request, reply, PROBLEM_UNAVAILABLE,
+                     "A group that the filter names was defined anew meanwhile; ask again.");
     else
         http_problem(request, reply, PROBLEM_UNAVAILABLE, "There is no memory to answer this.");
 }
@@ -128,6 +131,8 @@ bool query_judge_groups(struct query *query, struct groups *groups)
     unsigned work = 0;
     if (!groups || !filter_group(query->filter, 0))
         return true;
+    if (!groups_seal(&query->seal, groups, query->filter, query->sees_everything))
+        return false;
     size_t place = groups_enter(groups);
     bool ok = look_at_groups(query, groups, query->filter, 0, &work);
     groups_leave(groups, place);

@@ -25,6 +25,7 @@ enum archive_status {
     ARCHIVE_NOT_FOUND,
     ARCHIVE_UNAVAILABLE, /* PostgreSQL is not there or did not answer in time, or no memory */
     ARCHIVE_TOO_SLOW,    /* so much had to be looked at that the time was up */
+    ARCHIVE_CHANGED,     /* a group that the filter names is not what the rights were judged by */
     ARCHIVE_GIVEN_UP,    /* the caller said that nobody waits any more */
     ARCHIVE_FAILED,      /* anything else; the text says what */
 };

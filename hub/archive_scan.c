@@ -96,7 +96,7 @@ struct turn {
     int64_t limit;       /* of rows; 0: none */
     int64_t rows, taken; /* so many came, so many were what was asked for */
     bool enough;         /* no more are wanted */
-    bool malformed, no_memory, given_up, late;
+    bool malformed, no_memory, changed, given_up, late;
     int64_t until_ms;
 };
 
@@ -122,6 +122,9 @@ static bool take_row(struct turn *turn, const struct pg_field *fields)
     switch (record_judge_ask(&scan->judge, &record)) {
     case RECORD_NOT_JUDGED:
         turn->no_memory = true;
+        return false;
+    case RECORD_CHANGED:
+        turn->changed = true;
         return false;
     case RECORD_YES:
         turn->taken++;
@@ -263,10 +266,14 @@ static enum archive_status run_turn(struct turn *turn, struct pg *pg, struct arc
     enum pg_status status = sql.failed ? PG_FAILED : read_rows(turn, pg, buf_cstr(&sql), &failed);
     turn->no_memory = turn->no_memory || sql.failed;
     buf_done(&sql);
-    if (turn->malformed || turn->no_memory) {
+    if (turn->malformed || turn->no_memory || turn->changed) {
         snprintf(error->text, sizeof error->text, "%s",
-                 turn->malformed ? "a row of records is malformed" : "no memory");
-        return turn->no_memory ? ARCHIVE_UNAVAILABLE : ARCHIVE_FAILED;
+                 turn->malformed   ? "a row of records is malformed"
+                 : turn->no_memory ? "no memory"
+                                   : "a group that the filter names was defined anew");
+        return turn->malformed   ? ARCHIVE_FAILED
+               : turn->no_memory ? ARCHIVE_UNAVAILABLE
+                                 : ARCHIVE_CHANGED;
     }
     if (turn->enough)
         return ARCHIVE_OK;

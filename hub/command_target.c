@@ -135,6 +135,10 @@ static bool names_of_query(struct command_lane *lane, const struct command_ask *
                                "Your access does not cover %s of %s, which is among the vehicles "
                                "that you see: ask for something else.",
                                denial.path, denial.vid);
+    } else if (status == QUERY_CHANGED) {
+        command_answer_problem(answer, PROBLEM_UNAVAILABLE,
+                               "A group that the filter names was defined anew meanwhile; nothing "
+                               "was sent. Ask again.");
     } else {
         no_memory(answer);
     }
@@ -304,6 +308,13 @@ static bool judge_verify(struct command_lane *lane, const struct command_ask *as
         return true;
     if (!ask_fleet(lane, ask, command->spec.verify, "verify.filter", &query, answer))
         return false;
+    if (filter_group(query.filter, 0)) { /* it is asked later, when the group may be another one */
+        command_answer_problem(answer, PROBLEM_FORBIDDEN,
+                               "verify.filter names a group, whose definition may change until it "
+                               "is asked: where your access does not cover everything, write out "
+                               "what the group says.");
+        good = false;
+    }
     for (uint32_t i = 0; i < command->spec.total && good; i++) {
         const char *vid = command->deliveries[i].vid;
         good = query_sight_of(query.sight, vid, &path) != SIGHT_DENIED;

@@ -92,6 +92,11 @@ static bool read_filter(const struct http_request *request, struct http_reply *r
     }
     asked->question.filter = asked->filter;
     asked->question.now_ns = broker_clock_now(&app->clock, NULL);
+    if (!groups_seal(&asked->question.seal, app->groups, asked->filter,
+                     viewer_sees_everything(request->viewer))) {
+        query_refuse(request, reply, QUERY_NO_MEMORY, NULL);
+        return false;
+    }
     return query_may_ask_groups(request, reply, asked->filter);
 }
 

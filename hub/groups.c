@@ -51,6 +51,11 @@ uint64_t groups_version(const struct groups *groups)
     return atomic_load(&groups->version);
 }
 
+bool groups_changing(uint64_t version)
+{
+    return version & 1;
+}
+
 /* ---- changing the set, the thread alone ---- */
 
 static void release_group(void *block)
@@ -80,6 +85,7 @@ static bool replace(struct groups *groups, const char *name, struct group *fresh
     if (!placed)
         set->groups[at++] = fresh;
     set->count = at;
+    atomic_fetch_add(&groups->version, 1);
     atomic_store(&groups->set, set);
     atomic_fetch_add(&groups->version, 1);
     epoch_retire(groups->epoch, old);

@@ -43,8 +43,10 @@ void groups_free(struct groups *groups);
 
 /* For filter_compile; lives as long as the groups. */
 const struct filter_groups *groups_for_filters(struct groups *groups);
-/* A number that grows with every change of any group. */
+/* A number that grows before and after every change of any group; in between, whether the change is
+ * there already is not known. */
 uint64_t groups_version(const struct groups *groups);
+bool groups_changing(uint64_t version);
 
 /* ---- one group ---- */
 

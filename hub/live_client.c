@@ -407,5 +407,7 @@ bool live_client_turn(struct live_client *client, struct live_slot *slot, size_t
         ;
     slot->cursor = client->cursor;
     slot->busy = client->stage != STAGE_FOLLOW && client->stage != STAGE_AWAIT;
-    return !turn.failed && !turn.out->failed;
+    /* Whoever does not see everything is cut when a group becomes another one: he comes back, and
+     * is judged by that. Nothing of this turn is told. */
+    return !turn.failed && !turn.out->failed && groups_seal_holds(&client->query.seal);
 }

@@ -11,6 +11,7 @@
 #ifndef HUB_QUERY_H
 #define HUB_QUERY_H
 
+#include "hub/groups_seal.h"
 #include "hub/query_sight.h"
 #include "hub/store.h"
 #include "twin/filter.h"
@@ -42,10 +43,18 @@ struct query {
     struct filter *filter;
     struct order *order;
     struct query_sight *sight;
+    struct groups_seal seal; /* of the groups that the viewer's rights were judged by */
     struct query_fetch fetch;
 };
 
-enum query_status { QUERY_OK, QUERY_BAD_FILTER, QUERY_BAD_ORDER, QUERY_DENIED, QUERY_NO_MEMORY };
+enum query_status {
+    QUERY_OK,
+    QUERY_BAD_FILTER,
+    QUERY_BAD_ORDER,
+    QUERY_DENIED,
+    QUERY_CHANGED, /* a group is another one than was judged: what was found must not be told */
+    QUERY_NO_MEMORY
+};
 
 /* On failure nothing is left to be done; *error says what of the text is wrong. */
 enum query_status query_init(struct query *query, const struct query_options *options,

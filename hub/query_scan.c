@@ -157,5 +157,5 @@ enum query_status query_scan(const struct query *query, const struct store *stor
         if (batch.count > 0)
             find_places(&query->fetch, batch.twins[0], &places);
     }
-    return QUERY_OK;
+    return groups_seal_holds(&query->seal) ? QUERY_OK : QUERY_CHANGED;
 }

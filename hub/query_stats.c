@@ -241,8 +241,8 @@ enum stats_status query_stats_run(struct query_stats *stats, struct store *store
         size_t place = store_enter(store);
         enum query_status status = query_scan(stats->query, store, from, end, take, stats, denial);
         store_leave(store, place);
-        if (status == QUERY_DENIED)
-            return STATS_DENIED;
+        if (status != QUERY_OK)
+            return status == QUERY_DENIED ? STATS_DENIED : STATS_CHANGED;
     }
     return stats->status;
 }

@@ -67,7 +67,7 @@ struct query_stats;
 struct query_stats *query_stats_new(const struct stats_spec *spec, const struct query *query);
 void query_stats_free(struct query_stats *stats);
 
-enum stats_status { STATS_OK, STATS_DENIED, STATS_TOO_MANY, STATS_NO_MEMORY };
+enum stats_status { STATS_OK, STATS_DENIED, STATS_CHANGED, STATS_TOO_MANY, STATS_NO_MEMORY };
 /* Looks at the whole fleet, some thousand vehicles at a time in a stay of their own. */
 enum stats_status query_stats_run(struct query_stats *stats, struct store *store,
                                   struct query_denial *denial);

@@ -168,6 +168,7 @@ static bool serve_kept(struct record_follow *follow, struct follow_client *clien
             break;
         case RECORD_NO:
             break;
+        case RECORD_CHANGED:
         case RECORD_NOT_JUDGED:
             client->piece.failed = true;
             return true;

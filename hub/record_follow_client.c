@@ -188,8 +188,8 @@ static void run_reader(struct worker_job *job)
     }
     if (status == ARCHIVE_UNAVAILABLE) {
         client->retry_ms = clock_mono_ms() + FOLLOW_RETRY_MS;
-    } else if (status == ARCHIVE_FAILED) {
-        log_error("record_follow.failed", "error", error.text);
+    } else if (status == ARCHIVE_FAILED || status == ARCHIVE_CHANGED) {
+        log_warn("record_follow.cut", "error", error.text);
         client->piece.failed = true;
         follow_client_deliver(client);
     }

@@ -135,7 +135,10 @@ enum record_verdict record_judge_ask(struct record_judge *judge, struct record *
     if (!asked_for(judge->question, record))
         return RECORD_NO;
     enum record_verdict verdict = look(judge, record);
-    if (verdict == RECORD_YES && judge->question->filter && !filter_holds(judge, record))
-        return RECORD_NO;
-    return verdict;
+    if (verdict != RECORD_YES || !judge->question->filter)
+        return verdict;
+    bool holds = filter_holds(judge, record);
+    if (!groups_seal_holds(&judge->question->seal))
+        return RECORD_CHANGED;
+    return holds ? RECORD_YES : RECORD_NO;
 }

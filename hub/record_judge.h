@@ -10,6 +10,7 @@
 #ifndef HUB_RECORD_JUDGE_H
 #define HUB_RECORD_JUDGE_H
 
+#include "hub/groups_seal.h"
 #include "hub/record.h"
 #include "twin/filter.h"
 #include "twin/viewer.h"
@@ -22,6 +23,7 @@ struct record_question {
     enum record_kind kind;
     int64_t start_ns, end_ns;    /* by `received`, half-open */
     const struct filter *filter; /* over records */
+    struct groups_seal seal;     /* of the groups that it names */
     int64_t now_ns;              /* for its ages */
 };
 /* Everything, for this viewer. */
@@ -38,7 +40,13 @@ struct record_judge {
 bool record_judge_init(struct record_judge *judge, const struct record_question *question);
 void record_judge_done(struct record_judge *judge);
 
-enum record_verdict { RECORD_NO, RECORD_YES, RECORD_NOT_JUDGED /* no memory */ };
+enum record_verdict {
+    RECORD_NO,
+    RECORD_YES,
+    RECORD_CHANGED, /* a group that the filter names is another one than was judged: nothing is told
+                     */
+    RECORD_NOT_JUDGED /* no memory */
+};
 /* With RECORD_YES the record's data is what may be seen; it may then be the judge's, until the next
  * record. */
 enum record_verdict record_judge_ask(struct record_judge *judge, struct record *record);

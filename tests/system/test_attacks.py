@@ -457,6 +457,24 @@ class Attacks(AccessCase):
                                   {"filter": "state.position.lat > 0"}), (200, 201))
         self.assertEqual(self.status(self.careful, "GET", "/v1/vehicles?filter=" + quoted('group("north")')), 403)
 
+    def test_a_group_that_is_defined_anew_asks_for_nothing_that_is_denied(self):
+        def define(text):
+            self.assertIn(self.status(self.careful, "PUT", "/v1/groups/mine", {"filter": text}), (200, 201))
+
+        define('vid = "*"')
+        client = LiveClient(self.hub, access_token=self.careful, filter='group("mine")').open().wait_ready()
+        self.addCleanup(client.close)
+        self.assertIn(OWN, client.seen())
+        define("state.position.lat > 80")
+        wait_until(lambda: client.ended, SOON_S, "the end of the stream")
+        self.assertEqual(client.count("leave"), 0)
+        with self.assertRaises(Refused) as refused:
+            client.reopen()
+        self.assertEqual(refused.exception.status, 403)
+        define('vid = "*"')
+        wish = {"type": "rtl", "target": {"vids": [OWN]}, "verify": {"filter": 'group("mine")'}}
+        self.assertEqual(self.status(self.careful, "POST", "/v1/commands", wish), 403)
+
     def test_the_record_of_a_hidden_vehicle_is_not_there(self):
         auditor = self.token("auditor", vehicles=["OWN-*"])
         self.stack.wait_archived()
