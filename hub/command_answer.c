@@ -379,6 +379,41 @@ static bool sees_some(struct command_lane *lane, const struct command_ask *ask,
     return seen;
 }
 
+static bool sees_open(const struct command *command, const struct viewer *viewer)
+{
+    for (uint32_t i = 0; i < command->spec.total; i++) {
+        const struct delivery *delivery = &command->deliveries[i];
+        if (!delivery_ended((enum delivery_state)delivery->state, command->spec.goal) &&
+            !command_sees(viewer, delivery->vid, command->spec.type))
+            return false;
+    }
+    return true;
+}
+
+/* A command is acted on as a whole, so all of its vehicles that have not ended have to be the
+ * caller's to command. What has ended stays as it is; targets are frozen: no lock is needed. */
+static bool may_act(struct command_lane *lane, const struct command_ask *ask,
+                    struct command_answer *answer)
+{
+    struct bus_error error = {""};
+    struct command_counts counts;
+    if (viewer_sees_everything(ask->viewer))
+        return sees_some(lane, ask, answer);
+    struct command *copy = command_copy(lane, ask->id, &error);
+    bool seen = copy && count_seen(copy, ask->viewer, &counts);
+    bool may = seen && sees_open(copy, ask->viewer);
+    if (!copy && error.text[0])
+        not_readable(answer, &error);
+    else if (!seen)
+        not_found(ask, answer);
+    else if (!may)
+        command_answer_problem(answer, PROBLEM_FORBIDDEN,
+                               "It goes on for vehicles that your access does not cover, and is "
+                               "acted on as a whole. Ask whoever gave it.");
+    command_free(copy);
+    return may;
+}
+
 static void answer_act(struct command_lane *lane, const struct command_ask *ask,
                        struct command_answer *answer)
 {
@@ -386,7 +421,7 @@ static void answer_act(struct command_lane *lane, const struct command_ask *ask,
         command_answer_problem(answer, PROBLEM_BAD_REQUEST, "It takes no members.");
         return;
     }
-    if (!sees_some(lane, ask, answer))
+    if (!may_act(lane, ask, answer))
         return;
     pthread_mutex_lock(&lane->lock);
     struct command *command = command_by_id(lane, ask->id, strlen(ask->id));

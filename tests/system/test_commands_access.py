@@ -74,6 +74,22 @@ class CommandAccess(AccessCase):
             token = "&page_token=" + page["next_page_token"]
         self.assertEqual(pages, listed)
 
+    def test_who_does_not_see_all_of_a_command_does_not_act_on_it(self):
+        self.vehicles.answer = lambda received: []
+        both = self.give(self.operator, "set_mode", {"all": True}, params={"mode": "AUTO"}, ttl_s=300)
+        careful = self.token("operator", deny=["cmd.set_mode"])
+        for action in ("pause", "resume", "cancel"):
+            self.assertEqual(self.status(self.own, "POST", f"{both}:{action}"), 403, action)
+            self.assertEqual(self.status(careful, "POST", f"{both}:{action}"), 404, action)
+            self.assertEqual(self.status(self.own, "POST", f"{PATH}/{'0' * 32}:{action}"), 404, action)
+        self.assertEqual(self.get(self.operator, both)["status"], "running")
+        wait_until(lambda: self.vehicles.count() == 2, 20, "both have it")
+        self.vehicles.ack(f"{both.rpartition('/')[2]}.{OTHER}", "rejected")
+        wait_until(lambda: self.get(self.operator, both)["counts"]["rejected"] == 1, 20, "that one has ended")
+        self.assertEqual(self.status(self.own, "POST", f"{both}:cancel"), 200)
+        named = self.give(self.own, "hold", {"vids": [OWN, OTHER]}, ttl_s=300)  # the other is none of his targets
+        self.assertEqual(self.status(self.own, "POST", f"{named}:cancel"), 200)
+
     def test_a_denied_type_is_refused_and_nothing_is_sent(self):
         careful = self.token("operator", deny=["cmd.arm", "state.battery"])
         body = {"type": "arm", "target": {"all": True}}
