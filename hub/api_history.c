@@ -7,13 +7,14 @@
 #include "hub/cursor.h"
 #include "hub/query_sight.h"
 #include "hub/shadow_history.h"
+#include "hub/state_history.h"
 #include "hub/streams.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { NEXT_MS = 250, SCOPE_BYTES = 1024 };
+enum { SCOPE_BYTES = 1024 };
 
 /* ---- what both ask first ---- */
 
@@ -21,6 +22,7 @@ enum { NEXT_MS = 250, SCOPE_BYTES = 1024 };
 struct past {
     bool visible, sees_part;
     int64_t registered_ns, retired_ns;
+    uint64_t last_seq; /* of its accepted messages in TWIN_STATE */
 };
 
 static struct past look(const struct http_request *request, const char *part)
@@ -34,6 +36,7 @@ static struct past look(const struct http_request *request, const char *part)
         past.sees_part = !part || query_sees_some(request->viewer, twin->vid, part);
         past.registered_ns = twin->registered_ns;
         past.retired_ns = twin->retired_ns;
+        past.last_seq = store_heard_until(app->store, twin->vid, STREAM_STATE);
     }
     store_leave(app->store, place);
     return past;
@@ -179,8 +182,9 @@ static void write_state(struct reading *reading, const struct bus_msg *msg,
 }
 
 /* Takes one message; false when the page is done. */
-static bool take(struct reading *reading, const struct bus_msg *msg)
+static bool take(void *closure, const struct bus_msg *msg)
 {
+    struct reading *reading = closure;
     struct envelope envelope;
     if (reading->end_ns != TIMESTAMP_NONE && msg->received_ns >= reading->end_ns)
         return false;
@@ -195,49 +199,23 @@ static bool take(struct reading *reading, const struct bus_msg *msg)
     return true;
 }
 
-static enum bus_status read_all(struct reading *reading, struct bus_consumer *consumer)
-{
-    int64_t until_ms = clock_mono_ms() + API_HISTORY_MS;
-    for (;;) {
-        struct bus_msg msg;
-        if (bus_caught_up(consumer))
-            return BUS_OK;
-        enum bus_status status = bus_next(consumer, NEXT_MS, &msg);
-        if (status == BUS_OK) {
-            bool more = msg.pending > 0;
-            more = take(reading, &msg) && more;
-            bus_msg_done(&msg);
-            if (!more)
-                return BUS_OK;
-        } else if (status != BUS_TIMEOUT && status != BUS_DISCONNECTED) {
-            return status;
-        }
-        if (clock_mono_ms() >= until_ms)
-            return BUS_DISCONNECTED;
-    }
-}
-
 static enum bus_status read_states(struct reading *reading, struct bus_error *error)
 {
     const struct app *app = reading->request->app;
     char filter[STREAMS_SUBJECT_BYTES + TYPE_MAX_BYTES];
-    struct bus_consumer *consumer = NULL;
+    uint64_t next_seq;
     snprintf(filter, sizeof filter, "fleet.%s.veh.%s.state.%s", app->config->env,
              reading->request->path_param[0], reading->type ? reading->type : ">");
-    struct bus_consume what = {
-        .stream = streams_name(TWIN_STATE), .filter = filter, .from = BUS_FROM_SEQ};
-    if (reading->from_seq > 0) {
-        what.seq = reading->from_seq;
-    } else if (reading->start_ns != TIMESTAMP_NONE) {
-        what.from = BUS_FROM_TIME;
-        what.time_ns = reading->start_ns;
-    }
-    enum bus_status status = bus_consume(app->bus, &what, &consumer, NULL, error);
-    if (status == BUS_EPOCH) /* it ends before the token's place: nothing more is there */
-        return BUS_OK;
-    if (status == BUS_OK)
-        status = read_all(reading, consumer);
-    bus_consumer_close(consumer);
+    struct state_history what = {.filter = filter,
+                                 .from_seq = reading->from_seq,
+                                 .start_ns = reading->start_ns,
+                                 .last_seq = reading->past.last_seq,
+                                 .counted_max = STATE_HISTORY_COUNTED_MAX,
+                                 .take = take,
+                                 .closure = reading};
+    enum bus_status status = state_history_read(app->bus, &what, &next_seq, error);
+    if (status == BUS_OK && next_seq > 0)
+        reading->next_seq = next_seq;
     return status;
 }
 

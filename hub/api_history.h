@@ -1,16 +1,14 @@
 /*
  * api_history: what was: past states of a vehicle out of TWIN_STATE, and the revisions of its
- * desired part that the bucket keeps (contract §5). On a worker: both read from NATS, through
- * consumers of their own, and disturb nobody.
+ * desired part that the bucket keeps (contract §5). On a worker: both read from NATS.
  *
- * Limits: API_HISTORY_MS for one page of states.
+ * Limits: those of hub/state_history.h for one page of states.
  */
 #ifndef HUB_API_HISTORY_H
 #define HUB_API_HISTORY_H
 
 #include "hub/http.h"
 
-enum { API_HISTORY_MS = 8000 };
 #define API_HISTORY_QUERY "type start_time end_time page_size page_token"
 
 http_handler api_vehicle_history; /* GET /v1/vehicles/{vid}/history */

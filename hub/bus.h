@@ -180,6 +180,10 @@ enum bus_status bus_get_last(struct bus *bus, const char *stream, const char *su
 /* The message at `seq`. BUS_NOT_FOUND where it is gone, or never was. */
 enum bus_status bus_get_seq(struct bus *bus, const char *stream, uint64_t seq,
                             struct bus_stored *stored, struct bus_error *error);
+/* The first message at `seq` or behind it whose subject matches. BUS_NOT_FOUND where there is none.
+ * It costs the broker a look at what lies between. */
+enum bus_status bus_get_next(struct bus *bus, const char *stream, const char *filter, uint64_t seq,
+                             struct bus_stored *stored, struct bus_error *error);
 /* Copies a header's first value; false where there is none, or it does not fit. */
 bool bus_stored_header(const struct bus_stored *stored, const char *name, char *value,
                        size_t value_bytes);

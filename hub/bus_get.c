@@ -94,6 +94,14 @@ enum bus_status bus_get_seq(struct bus *bus, const char *stream, uint64_t seq,
     return get(bus, stream, json_pack("{s:I}", "seq", (json_int_t)seq), stored, error);
 }
 
+enum bus_status bus_get_next(struct bus *bus, const char *stream, const char *filter, uint64_t seq,
+                             struct bus_stored *stored, struct bus_error *error)
+{
+    json_int_t from = seq > 0 ? (json_int_t)seq : 1;
+    return get(bus, stream, json_pack("{s:I, s:s}", "seq", from, "next_by_subj", filter), stored,
+               error);
+}
+
 bool bus_stored_header(const struct bus_stored *stored, const char *name, char *value,
                        size_t value_bytes)
 {

@@ -307,6 +307,13 @@ uint64_t store_heard(const struct store *store, uint32_t index, enum stream_labe
     return atomic_load(&vehicle_at(store, index)->heard[stream]);
 }
 
+uint64_t store_heard_until(const struct store *store, const char *vid, enum stream_label stream)
+{
+    const struct vehicle *vehicle = find(store, vid, strlen(vid));
+    uint64_t seq = vehicle ? atomic_load(&vehicle->heard[stream]) : 0;
+    return seq > 0 ? seq : store_base(store, stream).position.seq;
+}
+
 struct store_sweep store_sweep(const struct store *store)
 {
     struct store_sweep sweep = {.swept_ns = atomic_load(&store->swept_ns)};

@@ -95,6 +95,9 @@ bool store_log(const struct store *store, uint64_t after, uint32_t *indices, siz
 uint64_t store_changed(const struct store *store, uint32_t index);
 /* The last sequence of a stream that was about the vehicle, see struct vehicle. */
 uint64_t store_heard(const struct store *store, uint32_t index, enum stream_label stream);
+/* Behind which sequence of the stream the hub knows of nothing that it accepted of the vehicle; one
+ * that it does not know either may be anywhere up to where reading began. */
+uint64_t store_heard_until(const struct store *store, const char *vid, enum stream_label stream);
 
 /* Time that passes changes presence without a message: at `swept_ns` of the broker's time every
  * vehicle had been judged, silence counting from `hearing_ns`. swept_ns TIMESTAMP_NONE: never, or
