@@ -80,6 +80,7 @@ struct bus_stream_info {
     int64_t created_ns; /* the stream's epoch */
     uint64_t first_seq, last_seq;
     uint64_t messages, bytes;
+    uint64_t subjects; /* that these messages have; 0 where the server does not say */
     int64_t max_bytes; /* -1: none */
     /* what streams_ensure compares */
     bool limits_retention, file_storage, rollup_allowed, discard_new;

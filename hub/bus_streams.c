@@ -143,6 +143,7 @@ static bool info_read(const json_t *root, struct bus_stream_info *info)
         .last_seq = count_of(state, "last_seq"),
         .messages = count_of(state, "messages"),
         .bytes = count_of(state, "bytes"),
+        .subjects = count_of(state, "num_subjects"),
         .max_bytes = json_integer_value(json_object_get(config, "max_bytes")),
         .limits_retention = text_is(config, "retention", "limits"),
         .file_storage = text_is(config, "storage", "file"),

@@ -99,6 +99,31 @@ static bool ensure_streams(struct hub *hub)
     return false;
 }
 
+/* Reading TWIN_SHADOW begins beside reading TWIN_LAST. False when there is no memory. */
+static bool start_shadow_lane(struct hub *hub)
+{
+    struct app *app = &hub->app;
+    struct mark mark;
+    struct bus_error error;
+    while (wait_connected(hub)) {
+        enum bus_status status = last_read_mark_now(app->bus, &mark, &error);
+        if (status == BUS_OK)
+            break;
+        clock_pause_ms(TICK_MS);
+    }
+    if (atomic_load(&hub->stop))
+        return true;
+    struct shadow_lane_options options = {
+        .config = app->config,
+        .bus = app->bus,
+        .store = app->store,
+        .recorder = hub->recorder,
+        .vouched = mark.streams[STREAM_SHADOW],
+    };
+    hub->shadow = shadow_lane_start(&options);
+    return hub->shadow != NULL;
+}
+
 static bool load_last(struct hub *hub)
 {
     while (wait_connected(hub)) {
@@ -140,17 +165,9 @@ static bool start_shadows(struct hub *hub)
     if (!registry)
         return false;
     atomic_store(&app->registry, registry);
-    struct shadow_lane_options options = {
-        .config = app->config,
-        .bus = app->bus,
-        .store = app->store,
-        .recorder = hub->recorder,
-        .registry = registry,
-        .vouched = hub->found.mark.streams[STREAM_SHADOW],
-    };
-    hub->shadow = shadow_lane_start(&options, &hub->found);
+    shadow_lane_go(hub->shadow, registry, &hub->found);
     app->shadow = shadow_writer_new(app->config, app->bus, app->store, hub->recorder);
-    return hub->shadow && app->shadow &&
+    return app->shadow &&
            groups_start(app->groups, hub->recorder, hub->found.mark.streams[STREAM_ACCESS]) &&
            access_start(app->access, hub->recorder, hub->found.mark.streams[STREAM_ACCESS]);
 }
@@ -183,6 +200,8 @@ static bool start_twins(struct hub *hub)
     if (!ensure_streams(hub))
         return true;
     atomic_store(&app->starting, "reading TWIN_LAST");
+    if (!start_shadow_lane(hub))
+        return false;
     if (!load_last(hub))
         return true;
 

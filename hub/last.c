@@ -189,6 +189,30 @@ static struct twin *with_state(struct twin *twin, struct state *state)
     return more;
 }
 
+/* `twin`, which has none, with these states; NULL, and the twin freed, where they make no sense, or
+ * there is no memory. As many as a twin keeps are put there at once. */
+static struct twin *with_states(struct twin *twin, struct doc_ref object)
+{
+    const struct state *states[TWIN_STATES_MAX];
+    struct twin *more = NULL;
+    size_t count = 0;
+    struct doc_ref m = doc_first(object);
+    for (; doc_exists(m) && count < TWIN_STATES_MAX; m = doc_next(object, m)) {
+        states[count] = read_state(m);
+        if (!states[count])
+            goto out;
+        count++;
+    }
+    more = twin_with_states(twin, states, count);
+out:
+    for (size_t i = 0; !more && i < count; i++)
+        free((void *)(uintptr_t)states[i]);
+    free(twin);
+    for (; more && doc_exists(m); m = doc_next(object, m))
+        more = with_state(more, read_state(m));
+    return more;
+}
+
 struct twin *last_read_twin(struct doc_ref entry, const char *vid)
 {
     struct doc_ref states = doc_getz(entry, "states");
@@ -204,9 +228,7 @@ struct twin *last_read_twin(struct doc_ref entry, const char *vid)
         last_free_twin(twin);
         return NULL;
     }
-    for (struct doc_ref m = doc_first(states); twin && doc_exists(m); m = doc_next(states, m))
-        twin = with_state(twin, read_state(m));
-    return twin;
+    return with_states(twin, states);
 }
 
 bool last_read_mark(struct doc_ref entry, struct mark *mark)
@@ -239,6 +261,28 @@ bool last_read_mark(struct doc_ref entry, struct mark *mark)
 }
 
 /* ---- loading ---- */
+
+enum bus_status last_read_mark_now(struct bus *bus, struct mark *mark, struct bus_error *error)
+{
+    struct doc_limits limits = {ENTRY_MAX_BYTES, ENTRY_DEPTH};
+    struct doc_parser *parser = doc_parser_new();
+    struct bus_stored stored = {0};
+    struct doc_ref entry;
+    enum bus_status status = BUS_ERROR;
+    *mark = (struct mark){0};
+    if (!parser)
+        goto out;
+    status = bus_get_last(bus, streams_name(TWIN_LAST), streams_mark_subject(), &stored, error);
+    if (status == BUS_OK && doc_parse(parser, stored.data, stored.size, limits, &entry) == DOC_OK)
+        last_read_mark(entry, mark);
+    if (status == BUS_OK)
+        bus_stored_done(&stored);
+    if (status == BUS_NOT_FOUND)
+        status = BUS_OK;
+out:
+    doc_parser_free(parser);
+    return status;
+}
 
 struct load {
     struct store *store;

@@ -56,6 +56,9 @@ void last_found_done(struct last_found *found);
 enum bus_status last_load(struct bus *bus, struct store *store, struct recorder *recorder,
                           bool open, struct last_found *found, struct buf *report);
 
+/* The mark alone, as it stands in the bucket now; zero where there is none. */
+enum bus_status last_read_mark_now(struct bus *bus, struct mark *mark, struct bus_error *error);
+
 struct registry;
 struct checkpoint_lane;
 struct checkpoint_lane *checkpoint_lane_start(struct bus *bus, struct store *store,

@@ -66,16 +66,15 @@ static void hear(struct shadow_lane *lane, const struct shadow_value *value, con
     presence_record_return(lane->options.recorder, twin->vid, &old->presence, &twin->presence);
 }
 
-bool shadow_apply(struct shadow_lane *lane, const struct shadow_value *value)
+bool shadow_apply_part(struct shadow_lane *lane, const struct shadow_value *value,
+                       struct part *part)
 {
     struct store *store = lane->options.store;
-    struct part *part = part_new(value->revision, value->received_ns, value->author, value->value);
+    struct part *unused = part; /* until the twin has it */
     const struct part *old_part = NULL;
     const struct doc *old_delta = NULL;
     struct twin *twin = NULL;
     bool done = false, made;
-    if (!part)
-        return false;
 
     store_lock(store);
     struct vehicle *vehicle = vehicle_of(lane, value->vid, &made);
@@ -111,13 +110,23 @@ bool shadow_apply(struct shadow_lane *lane, const struct shadow_value *value)
     store_retire(store, old_part);
     store_retire(store, old_delta);
     twin = NULL;
-    part = NULL;
+    unused = NULL;
     done = true;
 out:
     store_unlock(store);
     free(twin);
-    free(part);
+    if (done)
+        free(unused);
     return done;
+}
+
+bool shadow_apply(struct shadow_lane *lane, const struct shadow_value *value)
+{
+    struct part *part = part_new(value->revision, value->received_ns, value->author, value->value);
+    if (part && shadow_apply_part(lane, value, part))
+        return true;
+    free(part);
+    return false;
 }
 
 /* ---- from outside ---- */

@@ -19,9 +19,7 @@ enum {
 
 /* ---- one value ---- */
 
-/* Fills in what subject and headers say. False where it is no value: `value->vid.size` then tells
- * whether it is a key of ours. */
-static bool read_message(struct shadow_lane *lane, const struct bus_msg *msg,
+bool shadow_read_message(struct shadow_lane *lane, const struct bus_msg *msg,
                          struct shadow_value *value)
 {
     const struct config *config = lane->options.config;
@@ -47,21 +45,27 @@ static enum shadow_named named(struct shadow_lane *lane, const struct bus_msg *m
                         bus_msg_header(msg, SHADOW_HEADER_RECORD_SEQ), value->value);
 }
 
+const char *shadow_author_of(const struct bus_msg *msg, const struct shadow_value *value,
+                             bool named_on_record, char vid[TOKEN_MAX_BYTES + 1])
+{
+    memcpy(vid, value->vid.at, value->vid.size);
+    vid[value->vid.size] = '\0';
+    return shadow_author(msg, value->kind, named_on_record, vid);
+}
+
 /* False when it must be tried again. */
 static bool take_value(struct shadow_lane *lane, const struct bus_msg *msg,
                        struct shadow_value *value)
 {
     char vid[TOKEN_MAX_BYTES + 1];
-    memcpy(vid, value->vid.at, value->vid.size);
-    vid[value->vid.size] = '\0';
     /* The marker of a retirement: that comes first, so that the marker changes nothing more. */
     if (value->news && value->deleted && bus_msg_header(msg, SHADOW_HEADER_CHANGE) &&
-        !registry_refresh(lane->options.registry, value->vid))
+        !registry_refresh(lane->registry, value->vid))
         return false;
     enum shadow_named by = named(lane, msg, value);
     if (by == SHADOW_NAME_NOT_KNOWN_NOW)
         return false;
-    value->author = shadow_author(msg, value->kind, by == SHADOW_NAMED, vid);
+    value->author = shadow_author_of(msg, value, by == SHADOW_NAMED, vid);
     bool outside = value->news && value->kind != PART_REPORTED && by == SHADOW_NOT_NAMED;
     if (outside && !shadow_record_outside(lane, value))
         return false;
@@ -83,7 +87,7 @@ static bool apply_last_good(struct shadow_lane *lane, const char *subject)
     while (applied && !last && bus_next(history, HISTORY_NEXT_MS, &msg) == BUS_OK) {
         struct shadow_value value;
         last = msg.pending == 0;
-        if (read_message(lane, &msg, &value))
+        if (shadow_read_message(lane, &msg, &value))
             applied = take_value(lane, &msg, &value);
         bus_msg_done(&msg);
     }
@@ -104,7 +108,7 @@ static bool has_part(struct shadow_lane *lane, struct slice vid, enum part_kind 
 static bool take(struct shadow_lane *lane, const struct bus_msg *msg)
 {
     struct shadow_value value;
-    if (read_message(lane, msg, &value)) {
+    if (shadow_read_message(lane, msg, &value)) {
         if (!take_value(lane, msg, &value))
             return false;
     } else {
@@ -149,7 +153,8 @@ static bool mark_holds(struct shadow_lane *lane, const struct bus_stream_info *i
     return same;
 }
 
-/* The first reading: the last values alone where nothing is news, else all that is kept. */
+/* The first reading: the last values alone where nothing is news, else all that is kept. Where that
+ * is the same, the server is not asked to look for the last of each key. */
 static bool open_first(struct shadow_lane *lane, struct bus_consume *what)
 {
     struct bus_stream_info info;
@@ -158,11 +163,12 @@ static bool open_first(struct shadow_lane *lane, struct bus_consume *what)
         return false;
     bool holds = mark_holds(lane, &info);
     lane->vouched_seq = holds ? lane->options.vouched.seq : 0;
-    what->from = holds && info.last_seq == lane->vouched_seq ? BUS_FROM_LAST_PER : BUS_FROM_SEQ;
+    bool last_values = holds && info.last_seq == lane->vouched_seq;
+    what->from = last_values && info.messages != info.subjects ? BUS_FROM_LAST_PER : BUS_FROM_SEQ;
     return true;
 }
 
-static bool open_consumer(struct shadow_lane *lane)
+bool shadow_open(struct shadow_lane *lane)
 {
     struct position position = store_position(lane->options.store, STREAM_SHADOW);
     struct bus_consume what = {
@@ -213,16 +219,21 @@ static void caught_up(struct shadow_lane *lane)
     atomic_store(&lane->recovered, true);
 }
 
+static void take_one(struct shadow_lane *lane, struct bus_msg *msg)
+{
+    while (!take(lane, msg) && !atomic_load(&lane->stop))
+        clock_pause_ms(RETRY_MS);
+    if (msg->pending == 0)
+        caught_up(lane);
+    bus_msg_done(msg);
+}
+
 static void read_one(struct shadow_lane *lane)
 {
     struct bus_msg msg;
     switch (bus_next(lane->consumer, NEXT_MS, &msg)) {
     case BUS_OK:
-        while (!take(lane, &msg) && !atomic_load(&lane->stop))
-            clock_pause_ms(RETRY_MS);
-        if (msg.pending == 0)
-            caught_up(lane);
-        bus_msg_done(&msg);
+        take_one(lane, &msg);
         return;
     case BUS_TIMEOUT:
         if (bus_caught_up(lane->consumer))
@@ -238,10 +249,17 @@ static void read_one(struct shadow_lane *lane)
 static void *run(void *closure)
 {
     struct shadow_lane *lane = closure;
+    shadow_ahead_run(lane);
+    if (lane->ahead.holds) {
+        lane->ahead.holds = false;
+        take_one(lane, &lane->ahead.held);
+    } else if (lane->ahead.ended) {
+        caught_up(lane);
+    }
     while (!atomic_load(&lane->stop)) {
         if (!recorder_has_room(lane->options.recorder))
             clock_pause_ms(RECORDER_BACKOFF_MS);
-        else if (lane->consumer || open_consumer(lane))
+        else if (lane->consumer || shadow_open(lane))
             read_one(lane);
         else
             clock_pause_ms(RETRY_MS);
@@ -254,29 +272,41 @@ static void *run(void *closure)
 
 static void lane_free(struct shadow_lane *lane)
 {
+    pthread_mutex_destroy(&lane->lock);
+    pthread_cond_destroy(&lane->changed);
     doc_parser_free(lane->parser);
     free(lane->deltas);
     free(lane);
 }
 
-struct shadow_lane *shadow_lane_start(const struct shadow_lane_options *options,
-                                      struct last_found *found)
+struct shadow_lane *shadow_lane_start(const struct shadow_lane_options *options)
 {
     struct shadow_lane *lane = calloc(1, sizeof *lane);
     if (!lane)
         return NULL;
     lane->options = *options;
     lane->open = options->config->vehicles.admission == ADMISSION_OPEN;
-    lane->deltas = found->deltas;
-    lane->delta_count = found->delta_count;
-    found->deltas = NULL;
-    found->delta_count = 0;
+    pthread_mutex_init(&lane->lock, NULL);
+    pthread_cond_init(&lane->changed, NULL);
     lane->parser = doc_parser_new();
     if (!lane->parser || pthread_create(&lane->thread, NULL, run, lane) != 0) {
         lane_free(lane);
         return NULL;
     }
     return lane;
+}
+
+void shadow_lane_go(struct shadow_lane *lane, struct registry *registry, struct last_found *found)
+{
+    pthread_mutex_lock(&lane->lock);
+    lane->registry = registry;
+    lane->deltas = found->deltas;
+    lane->delta_count = found->delta_count;
+    atomic_store(&lane->may_go, true);
+    pthread_cond_signal(&lane->changed);
+    pthread_mutex_unlock(&lane->lock);
+    found->deltas = NULL;
+    found->delta_count = 0;
 }
 
 bool shadow_lane_recovered(struct shadow_lane *lane)
@@ -288,7 +318,10 @@ void shadow_lane_stop(struct shadow_lane *lane)
 {
     if (!lane)
         return;
+    pthread_mutex_lock(&lane->lock);
     atomic_store(&lane->stop, true);
+    pthread_cond_signal(&lane->changed);
+    pthread_mutex_unlock(&lane->lock);
     pthread_join(lane->thread, NULL);
     lane_free(lane);
 }

@@ -2,7 +2,11 @@
 
 #include <stdio.h>
 
-enum { SECONDS_PER_DAY = 86400 };
+enum {
+    SECONDS_PER_DAY = 86400,
+    DATE_TIME_BYTES = sizeof "2026-01-31T12:00:00" - 1,
+    OFFSET_BYTES = sizeof "01:00" - 1,
+};
 
 /* Days since 1970-01-01 of a date of the proleptic Gregorian calendar. Years start in March here,
  * so that the leap day is the last of its year. */
@@ -38,21 +42,12 @@ static int days_in_month(int64_t year, int month)
     return month == 2 && leap ? 29 : days[month - 1];
 }
 
-/* Reads exactly `digits` digits at *at. */
-static bool read_digits(const char **at, const char *end, int digits, int *value)
+/* Two digits; -1 where they are not. */
+static int two_digits(const char *at)
 {
-    int sum = 0;
-    if (end - *at < digits)
-        return false;
-    for (int i = 0; i < digits; i++) {
-        char c = (*at)[i];
-        if (c < '0' || c > '9')
-            return false;
-        sum = sum * 10 + (c - '0');
-    }
-    *at += digits;
-    *value = sum;
-    return true;
+    unsigned tens = (unsigned char)at[0] - (unsigned)'0',
+             ones = (unsigned char)at[1] - (unsigned)'0';
+    return tens > 9 || ones > 9 ? -1 : (int)(tens * 10 + ones);
 }
 
 static bool read_char(const char **at, const char *end, char c)
@@ -85,9 +80,12 @@ static bool read_offset(const char **at, const char *end, int64_t *offset_s)
     *offset_s = 0;
     if (sign == 'Z' || sign == 'z')
         return true;
-    if ((sign != '+' && sign != '-') || !read_digits(at, end, 2, &hours) ||
-        !read_char(at, end, ':') || !read_digits(at, end, 2, &minutes) || hours > 23 ||
-        minutes > 59)
+    if ((sign != '+' && sign != '-') || end - *at < OFFSET_BYTES || (*at)[2] != ':')
+        return false;
+    hours = two_digits(*at);
+    minutes = two_digits(*at + 3);
+    *at += OFFSET_BYTES;
+    if (hours < 0 || hours > 23 || minutes < 0 || minutes > 59)
         return false;
     *offset_s = (hours * 60 + minutes) * 60 * (sign == '-' ? -1 : 1);
     return true;
@@ -105,24 +103,22 @@ static int64_t saturated_ns(int64_t seconds, int64_t fraction_ns)
 
 bool timestamp_parse(const char *text, size_t size, int64_t *timestamp_ns)
 {
-    const char *at = text, *end = text + size;
-    int year, month, day, hour, minute, second;
+    const char *at = text + DATE_TIME_BYTES, *end = text + size;
     int64_t fraction_ns = 0, offset_s;
-
-    if (!read_digits(&at, end, 4, &year) || !read_char(&at, end, '-') ||
-        !read_digits(&at, end, 2, &month) || !read_char(&at, end, '-') ||
-        !read_digits(&at, end, 2, &day))
+    if (size <= DATE_TIME_BYTES || text[4] != '-' || text[7] != '-' ||
+        (text[10] != 'T' && text[10] != 't') || text[13] != ':' || text[16] != ':')
         return false;
-    if (!read_char(&at, end, 'T') && !read_char(&at, end, 't'))
-        return false;
-    if (!read_digits(&at, end, 2, &hour) || !read_char(&at, end, ':') ||
-        !read_digits(&at, end, 2, &minute) || !read_char(&at, end, ':') ||
-        !read_digits(&at, end, 2, &second))
+    int century = two_digits(text), year_of_century = two_digits(text + 2);
+    int month = two_digits(text + 5), day = two_digits(text + 8);
+    int hour = two_digits(text + 11), minute = two_digits(text + 14);
+    int second = two_digits(text + 17);
+    if (century < 0 || year_of_century < 0 || hour < 0 || minute < 0 || second < 0)
         return false;
     if (read_char(&at, end, '.') && !read_fraction(&at, end, &fraction_ns))
         return false;
     if (!read_offset(&at, end, &offset_s) || at != end)
         return false;
+    int year = century * 100 + year_of_century;
     if (month < 1 || month > 12 || day < 1 || day > days_in_month(year, month) || hour > 23 ||
         minute > 59 || second > 60)
         return false;

@@ -148,6 +148,24 @@ struct twin *twin_with_state(const struct twin *twin, const struct state *fresh,
     return copy;
 }
 
+struct twin *twin_with_states(const struct twin *twin, const struct state *const *states,
+                              size_t count)
+{
+    struct twin *copy = malloc(twin_bytes(count));
+    if (!copy)
+        return NULL;
+    memcpy(copy, twin, twin_bytes(0));
+    for (size_t i = 0; i < count; i++) { /* mostly they are in order already */
+        size_t at = i;
+        for (; at > 0 && type_order(state_type(states[i]), state_type(copy->states[at - 1])) < 0;
+             at--)
+            copy->states[at] = copy->states[at - 1];
+        copy->states[at] = states[i];
+    }
+    copy->state_count = (uint16_t)count;
+    return copy;
+}
+
 bool twin_visible(const struct twin *twin)
 {
     return twin && !twin->hidden;

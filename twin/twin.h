@@ -148,6 +148,10 @@ struct twin *twin_copy(const struct twin *twin);
 /* The same with `fresh` in its type's place; *replaced is the state it displaces, or NULL. */
 struct twin *twin_with_state(const struct twin *twin, const struct state *fresh,
                              const struct state **replaced);
+/* A copy with these states in place of its own, TWIN_STATES_MAX at most, in any order, each of
+ * another type. */
+struct twin *twin_with_states(const struct twin *twin, const struct state *const *states,
+                              size_t count);
 const struct state *twin_state(const struct twin *twin, struct slice type);
 
 /* Whether a twin is there for the world: known and not retired. NULL is not. */
