@@ -54,7 +54,8 @@ struct line {
 
 static bool line_add(struct line *line, const char *bytes, size_t size)
 {
-    if (line->cut || size > sizeof line->text - LOG_TAIL_BYTES - line->size) {
+    /* A closing quote may have taken the first byte of the tail: nothing is subtracted here. */
+    if (line->cut || line->size + size > sizeof line->text - LOG_TAIL_BYTES) {
         line->cut = true;
         return false;
     }

@@ -151,6 +151,53 @@ static void log_line_too_long_is_cut_and_says_so(void **state)
     log_setup(LOG_INFO, false);
 }
 
+/* Whatever the place at which a line is full: it is cut, says so, and stays one line in its form.
+ */
+static void log_line_is_whole_wherever_it_is_cut(void **state)
+{
+    (void)state;
+    static char value[LINE_MAX_BYTES];
+    static const char longer[] = "a value that is longer than what ends a line takes";
+    for (int json = 0; json < 2; json++) {
+        struct doc_parser *parser = doc_parser_new();
+        int cut = 0, whole = 0;
+        log_setup(LOG_INFO, json);
+        for (size_t size = LINE_MAX_BYTES - 260; size < LINE_MAX_BYTES; size++) {
+            struct buf out = BUF_INIT;
+            memset(value, 'x', size);
+            value[size] = '\0';
+            struct capture capture = capture_start();
+            log_info("a.b", "v", value, "name", "a=b", "more", longer, "last", "d");
+            capture_end(&capture, &out);
+            const char *line = buf_cstr(&out);
+            assert_true(out.size_bytes <= LINE_MAX_BYTES);
+            assert_ptr_equal(strchr(line, '\n'), line + out.size_bytes - 1);
+            if (json)
+                parse_line(parser, out.data, out.size_bytes - 1);
+            bool says = strstr(line, json ? "\"cut\":true" : " cut=true") != NULL;
+            bool all = strstr(line, json ? "\"last\":\"d\"" : " last=d") != NULL;
+            assert_int_equal(says, !all);
+            cut += says;
+            whole += all;
+            buf_done(&out);
+        }
+        assert_true(cut > 0 && whole > 0);
+        doc_parser_free(parser);
+    }
+}
+
+static void log_value_with_an_equals_sign_is_quoted(void **state)
+{
+    (void)state;
+    struct buf out = BUF_INIT;
+    log_setup(LOG_INFO, false);
+    struct capture capture = capture_start();
+    log_info("a.b", "pair", "a=b");
+    capture_end(&capture, &out);
+    assert_non_null(strstr(buf_cstr(&out), " pair=\"a=b\"\n"));
+    buf_done(&out);
+}
+
 static void log_below_the_level_writes_nothing(void **state)
 {
     (void)state;
@@ -230,6 +277,8 @@ int main(void)
         cmocka_unit_test(log_line_in_json_is_one_object_of_strings),
         cmocka_unit_test(log_never_sends_control_bytes_or_bad_utf8),
         cmocka_unit_test(log_line_too_long_is_cut_and_says_so),
+        cmocka_unit_test(log_line_is_whole_wherever_it_is_cut),
+        cmocka_unit_test(log_value_with_an_equals_sign_is_quoted),
         cmocka_unit_test(log_below_the_level_writes_nothing),
         cmocka_unit_test(log_lines_of_several_threads_never_mix),
     };
