@@ -187,8 +187,6 @@ enum access_verdict access_resolve(struct access *access, const char *bearer,
     bool own = strncmp(bearer, TOKEN_PREFIX, strlen(TOKEN_PREFIX)) == 0;
     struct jwt_claims claims;
     enum access_verdict verdict;
-    if (!access_recovered(access))
-        return ACCESS_STARTING;
     *why = "";
     if (size > JWT_MAX_BYTES) {
         *why = "the token is too long";
@@ -209,7 +207,10 @@ enum access_verdict access_resolve(struct access *access, const char *bearer,
             return status == JWT_NO_MEMORY ? ACCESS_NO_MEMORY : ACCESS_BAD;
     }
     pthread_mutex_lock(&access->lock);
-    if (own) {
+    /* Under the lock, and not before: a bucket that begins anew empties the set in between. */
+    if (!access_recovered(access)) {
+        verdict = ACCESS_STARTING;
+    } else if (own) {
         verdict = resolve_token(access, bearer, now_ns, principal, why);
     } else {
         *principal = access_set_jwt(&access->set, &claims, now_ns);

@@ -40,7 +40,8 @@ bool access_reload(struct access *access, char error[512]);
 /* Follows the bucket. What came behind `vouched`, the mark's position, or within the last day goes
  * on record. False when there is no memory. */
 bool access_start(struct access *access, struct recorder *recorder, struct position vouched);
-/* True once all that was there at the start is read. */
+/* True once all that was there at the start is read; false again while a bucket that was made anew
+ * is. */
 bool access_recovered(struct access *access);
 void access_stop(struct access *access);
 void access_free(struct access *access); /* NULL is nothing */

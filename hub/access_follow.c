@@ -189,11 +189,13 @@ static void judge_mark(struct access *access, const struct bus_stream_info *info
         access->vouched = (struct position){0};
 }
 
-/* All of them go: the bucket that they were in is no more. */
+/* All of them go: the bucket that they were in is no more. Until the new one is read nobody is let
+ * in: a JWT whose grants are not read yet would have its role for the whole fleet. */
 static void begin_anew(struct access *access, const struct bus_stream_info *info)
 {
     log_warn("access.bucket_begins_anew", "last_seq", LOG_INT(info->last_seq));
     pthread_mutex_lock(&access->lock);
+    atomic_store(&access->recovered, false);
     access_set_done(&access->set);
     access->version++;
     access_judge_watches(access, clock_wall_ns(), true);

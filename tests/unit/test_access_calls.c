@@ -60,6 +60,68 @@ static void nobody_is_known_before_the_tokens_are_read(void **state)
     free(token);
 }
 
+/* ---- a bucket that is made anew ---- */
+
+struct anew {
+    struct access_help *help;
+    char *jwt;
+    int asked;
+};
+
+static void end_lane(void *closure)
+{
+    const struct anew *anew = closure;
+    atomic_store(&anew->help->access->stop, true);
+}
+
+/* Called where the lane waits for its first record, with the grant still to come. */
+static void ask_meanwhile(void *closure)
+{
+    struct anew *anew = closure;
+    struct principal *principal = NULL;
+    const char *why;
+    assert_null(access_set_find(&anew->help->access->set, ACCESS_GRANT, "g1"));
+    assert_int_equal(access_resolve(anew->help->access, anew->jwt, &principal, &why),
+                     ACCESS_STARTING);
+    assert_int_equal(access_resolve(anew->help->access, "fh_t1_s", &principal, &why),
+                     ACCESS_STARTING);
+    assert_null(principal);
+    anew->asked++;
+    fake_recorder_refuses(0);
+    fake_bus_when_idle(end_lane, anew);
+}
+
+/* His role alone would be good for the whole fleet. */
+static void whose_grants_are_not_read_again_yet_is_not_let_in(void **state)
+{
+#define GRANT_KEY "$KV.TWIN_ACCESS.auth.grant."
+    struct access_help *help = *state;
+    struct anew anew = {.help = help, .jwt = access_help_jwt(help, "ann", "admin")};
+    static const char grant[] =
+        "{" HELP_MADE ",\"subject\":\"" HELP_ISSUER "#ann\",\"vehicles\":[\"A-*\"]}";
+    access_help_put(help, ACCESS_GRANT, "g1", "",
+                    "\"subject\":\"" HELP_ISSUER "#ann\",\"vehicles\":[\"A-*\"]");
+    access_help_put(help, ACCESS_TOKEN, "t1", "s", "\"name\":\"n\",\"role\":\"viewer\"");
+    principal_unref(access_help_resolve(help, anew.jwt)); /* and is cached */
+    fake_bus_opening(BUS_EPOCH, 78, 2);
+    fake_bus_opening(BUS_OK, 78, 2);
+    for (uint64_t seq = 1; seq <= 2; seq++)
+        fake_bus_comes(&(struct fake_bus_msg){.subject = seq == 1 ? GRANT_KEY "g0" : GRANT_KEY "g1",
+                                              .data = seq == 1 ? "{}" : grant,
+                                              .seq = seq,
+                                              .received_ns = clock_wall_ns()});
+    fake_recorder_refuses(-1);
+    fake_bus_when_idle(ask_meanwhile, &anew);
+    access_run(help->access);
+    assert_int_equal(anew.asked, 1);
+    struct principal *ann = access_help_resolve(help, anew.jwt);
+    assert_false(viewer_sees_vehicle(&ann->viewers[CAN_READ], "B-1"));
+    assert_true(viewer_sees_vehicle(&ann->viewers[CAN_READ], "A-1"));
+    principal_unref(ann);
+    free(anew.jwt);
+#undef GRANT_KEY
+}
+
 static void metrics_are_open_to_this_machine_alone(void **state)
 {
     struct access_help *help = *state;
@@ -389,6 +451,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(an_issuer_whose_key_cannot_be_read_is_told_by_name),
         TEST(nobody_is_known_before_the_tokens_are_read),
+        TEST(whose_grants_are_not_read_again_yet_is_not_let_in),
         TEST(metrics_are_open_to_this_machine_alone),
         TEST(two_bearers_in_one_place_of_the_cache_are_two_callers),
         TEST(want_of_memory_is_never_laid_at_a_token_s_door),
