@@ -23,6 +23,16 @@ static void free_issuers(struct access_issuers *issuers)
     }
 }
 
+/* The number of the issuer that it was already, else a new one. */
+static uint64_t trust_in(struct access *access, const struct jwt_issuer *issuer)
+{
+    const struct access_issuers *now = atomic_load(&access->issuers);
+    for (size_t i = 0; now && i < now->count; i++)
+        if (jwt_issuer_same(&now->issuers[i], issuer))
+            return now->issuers[i].trust;
+    return ++access->trust;
+}
+
 /* Puts the configuration's issuers in force. */
 static bool load_issuers(struct access *access, char error[512])
 {
@@ -43,8 +53,9 @@ static bool load_issuers(struct access *access, char error[512])
             free_issuers(fresh);
             return false;
         }
-        fresh->issuers[fresh->count++] =
-            (struct jwt_issuer){from->issuer, from->audience, from->algorithm, key};
+        struct jwt_issuer *issuer = &fresh->issuers[fresh->count++];
+        *issuer = (struct jwt_issuer){from->issuer, from->audience, from->algorithm, key, 0};
+        issuer->trust = trust_in(access, issuer);
     }
     fresh->past = atomic_load(&access->issuers);
     atomic_store(&access->issuers, fresh);
@@ -271,15 +282,13 @@ void access_unwatch(struct access *access, struct access_watch *watch)
     free(watch);
 }
 
-/* Whether the issuer in <iss>#<sub> is among those in force. */
-static bool is_believed(const struct access *access, const char *name)
+/* Whether the issuer by which the principal was let in is still in force, with the same key. */
+static bool is_believed(const struct access *access, const struct principal *principal)
 {
     const struct access_issuers *issuers = atomic_load(&access->issuers);
-    for (size_t i = 0; i < issuers->count; i++) {
-        size_t size = strlen(issuers->issuers[i].issuer);
-        if (strncmp(name, issuers->issuers[i].issuer, size) == 0 && name[size] == '#')
+    for (size_t i = 0; i < issuers->count; i++)
+        if (issuers->issuers[i].trust == principal->jwt_trust)
             return true;
-    }
     return false;
 }
 
@@ -288,10 +297,11 @@ static struct principal *made_anew(const struct access *access, const struct pri
                                    int64_t now_ns)
 {
     bool known;
-    struct jwt_claims claims = {.role = was->jwt_role, .expires_ns = was->expires_ns};
+    struct jwt_claims claims = {
+        .role = was->jwt_role, .expires_ns = was->expires_ns, .trust = was->jwt_trust};
     if (!was->is_jwt)
         return access_set_token(&access->set, was->name, now_ns, &known);
-    if (was->expires_ns <= now_ns || !is_believed(access, was->name))
+    if (was->expires_ns <= now_ns || !is_believed(access, was))
         return NULL;
     snprintf(claims.principal, sizeof claims.principal, "%s", was->name);
     return access_set_jwt(&access->set, &claims, now_ns);

@@ -52,6 +52,7 @@ struct access {
     struct bus *bus;
     struct recorder *recorder;
     _Atomic(struct access_issuers *) issuers;
+    uint64_t trust; /* the last number that an issuer was given; of who reads the configuration */
 
     pthread_mutex_t lock; /* of what follows; never held while something waits */
     struct access_set set;

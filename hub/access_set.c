@@ -259,6 +259,7 @@ struct principal *access_set_jwt(const struct access_set *set, const struct jwt_
         return NULL;
     principal->is_jwt = true;
     principal->jwt_role = claims->role;
+    principal->jwt_trust = claims->trust;
     principal->expires_ns = claims->expires_ns;
     if (principal->expires_ns < principal->next_ns)
         principal->next_ns = principal->expires_ns;

@@ -68,6 +68,7 @@ struct principal {
     char *name; /* a token's id, or <iss>#<sub>: what `actor` shows */
     bool is_jwt;
     enum role jwt_role;
+    uint64_t jwt_trust; /* of the issuer, by which it was let in */
     int64_t expires_ns; /* of the token itself; RIGHTS_FOREVER */
     int64_t next_ns;    /* when any of its scopes ends: it is to be made anew then */
     struct viewer viewers[CAPABILITIES];

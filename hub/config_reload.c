@@ -66,6 +66,21 @@ static void report_changes(const struct config *started, const struct config *wa
     }
 }
 
+/* The socket stays where it was opened: that `off` agrees with the address which the file names now
+ * is not enough. */
+static bool stays_closed(const struct config *started, const struct config *fresh,
+                         struct buf *report)
+{
+    if (fresh->auth.mode != AUTH_OFF || config_listens_on_loopback(started))
+        return true;
+    buf_addf(
+        report,
+        "auth.mode: `off` is allowed only while http.listen is a loopback address, and the hub "
+        "listens at %s until it is started again\n",
+        started->http.listen);
+    return false;
+}
+
 int config_reload(struct config *config, const struct config_request *request, struct buf *report)
 {
     struct config_past *fresh = calloc(1, sizeof *fresh);
@@ -78,7 +93,8 @@ int config_reload(struct config *config, const struct config_request *request, s
         free(fresh);
         return -1;
     }
-    if (!config_check_files(&fresh->config, report)) {
+    if (!stays_closed(config, &fresh->config, report) ||
+        !config_check_files(&fresh->config, report)) {
         config_done(&fresh->config);
         free(fresh);
         return -1;

@@ -70,6 +70,7 @@ struct exchange *exchange_new(const struct exchange_rules *rules, struct exchang
     };
     x->gate = rules->gate;
     x->shares = rules->shares;
+    x->rules = rules;
     x->settings = atomic_load(&rules->settings);
     x->auth = x->settings->auth;
     x->reply.status = 200;

@@ -73,9 +73,10 @@ struct exchange {
     uint64_t discarded_bytes;
     const struct http_gate *gate;
     void *ticket; /* the gate's */
-    const struct http_settings *settings;
-    const struct http_auth *auth; /* the settings' */
-    void *credential, *watch;     /* the auth's */
+    const struct exchange_rules *rules;
+    const struct http_settings *settings; /* of the rules, as they were when it began */
+    const struct http_auth *auth;         /* the settings' */
+    void *credential, *watch;             /* the auth's */
 
     bool accepts_gzip;
     struct shelf_place *place; /* the kept answer that this is, or becomes (hub/http_shelf.h) */
@@ -108,6 +109,12 @@ struct exchange_rules {
     const struct http_gate *gate;
     struct http_shares *shares;
 };
+
+/* Whether access was off when it began, and is not any more: what goes on for long ends then. */
+static inline bool exchange_is_stranger(const struct exchange *x)
+{
+    return !x->auth && atomic_load(&x->rules->settings)->auth;
+}
 
 /* A new exchange, in the memory of an ended one where that is given and large enough; `spare` is
  * taken over either way. NULL when there is no memory. `target` is copied. */

@@ -110,6 +110,8 @@ static ssize_t read_pump(void *closure, uint64_t at, char *out, size_t room)
 {
     struct exchange *x = closure;
     (void)at;
+    if (exchange_is_stranger(x)) /* a stream is asked at its next heartbeat, at the latest */
+        http_pump_cut(x->pump);
     ssize_t size = http_pump_read(x->pump, out, room);
     if (size > 0) {
         uintptr_t end = (uintptr_t)out + (size_t)size;

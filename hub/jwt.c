@@ -97,6 +97,12 @@ void jwt_key_free(struct jwt_key *key)
     free(key);
 }
 
+bool jwt_issuer_same(const struct jwt_issuer *a, const struct jwt_issuer *b)
+{
+    return a->algorithm == b->algorithm && strcmp(a->issuer, b->issuer) == 0 &&
+           strcmp(a->audience, b->audience) == 0 && EVP_PKEY_eq(a->key->key, b->key->key) == 1;
+}
+
 /* ---- signatures ---- */
 
 /* JWS has r and s side by side (RFC 7518, 3.4), OpenSSL wants them in DER. */
@@ -250,6 +256,7 @@ static enum jwt_status judge_claims(const struct jwt_issuer *issuer, struct doc_
     const char *name = doc_is(role, DOC_STRING) ? doc_string(role, &role_size) : "";
     claims->role = role_of(name, role_size);
     claims->expires_ns = expires_ns;
+    claims->trust = issuer->trust;
     return JWT_OK;
 }
 

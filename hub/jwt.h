@@ -40,7 +40,10 @@ struct jwt_issuer {
     const char *issuer, *audience;
     enum jwt_algorithm algorithm;
     const struct jwt_key *key;
+    uint64_t trust; /* another number where any of these is another one: goes to the claims */
 };
+/* Whether both believe the same tokens. */
+bool jwt_issuer_same(const struct jwt_issuer *a, const struct jwt_issuer *b);
 
 #define JWT_STATUS_TABLE(X)                                                                        \
     X(OK, "good")                                                                                  \
@@ -67,6 +70,7 @@ struct jwt_claims {
     char principal[JWT_PRINCIPAL_BYTES]; /* "<iss>#<sub>" */
     enum role role;                      /* of `fleet_role`; ROLE_NONE without one that is known */
     int64_t expires_ns;                  /* since 1970 */
+    uint64_t trust;                      /* its issuer's */
 };
 
 /* `now_ns` since 1970. *claims is written on JWT_OK alone. */

@@ -13,7 +13,7 @@
 #define NOW_NS (INT64_C(1800000000) * NS_PER_S)
 
 static EVP_PKEY *private_key;
-static struct jwt_issuer issuer = {"i", "fleethub", JWT_EDDSA, NULL};
+static struct jwt_issuer issuer = {"i", "fleethub", JWT_EDDSA, NULL, 0};
 
 static void make_keys(void)
 {

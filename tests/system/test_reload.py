@@ -100,8 +100,14 @@ class Reload(StackCase):
 
     def test_access_may_be_switched_on(self):
         self.assertEqual(self.hub.get("/v1/vehicles").status, 200)
+        client = LiveClient(self.hub).open().wait_ready()
+        self.addCleanup(client.close)
         self.reload(auth={"mode": "tokens"})
         self.assertEqual(self.hub.get("/v1/vehicles").status, 401)
+        with self.stack.nats.client() as nats:  # whoever was let in by nobody is told of nothing any more
+            nats.js_publish("fleet.test.veh.V-2.state.mode", envelope({"mode": "AUTO"}))
+        wait_until(lambda: client.ended, 10, "the stream ends")
+        self.assertNotIn("V-2", client.seen())
         self.assertEqual(self.hub.get("/livez").status, 200)
         self.reload(auth={"mode": "off"})
         self.assertEqual(self.hub.get("/v1/vehicles").status, 200)

@@ -260,6 +260,44 @@ static void whoever_was_known_by_an_issuer_that_is_gone_is_cut_once(void **state
     free(token);
 }
 
+/* How many watches of who came by this token a reload cuts. */
+static int cuts_of_reload(struct access_help *help, const char *token)
+{
+    char error[512];
+    int cuts = 0;
+    struct principal *ann = access_help_resolve(help, token);
+    assert_non_null(ann);
+    struct access_watch *watch = access_watch(help->access, ann, count_cut, &cuts);
+    assert_true(access_reload(help->access, error));
+    access_unwatch(help->access, watch);
+    principal_unref(ann);
+    return cuts;
+}
+
+static void whoever_came_by_a_key_that_was_replaced_is_cut(void **state)
+{
+    static char elsewhere[] = "elsewhere";
+    struct access_help *help = *state;
+    char error[512], *token = access_help_jwt(help, "ann", "viewer");
+    char *audience = help->issuers[0].audience;
+    assert_int_equal(cuts_of_reload(help, token), 0);
+    help->issuers[0].audience = elsewhere;
+    struct principal *ann = access_help_resolve(help, token); /* not read again yet */
+    assert_non_null(ann);
+    principal_unref(ann);
+    assert_int_equal(cuts_of_reload(help, token), 1);
+    help->issuers[0].audience = audience;
+    assert_true(access_reload(help->access, error));
+    assert_int_equal(cuts_of_reload(help, token), 0);
+    EVP_PKEY *another = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+    char *pem = key_pem(another);
+    key_file(pem, strlen(pem));
+    assert_int_equal(cuts_of_reload(help, token), 1);
+    free(pem);
+    EVP_PKEY_free(another);
+    free(token);
+}
+
 /* ---- writing ---- */
 
 static const struct access_by by = {"ann", "r1", "192.0.2.1"};
@@ -457,6 +495,7 @@ int main(void)
         TEST(want_of_memory_is_never_laid_at_a_token_s_door),
         TEST(only_who_has_a_token_or_a_grant_is_known_by_name),
         TEST(whoever_was_known_by_an_issuer_that_is_gone_is_cut_once),
+        TEST(whoever_came_by_a_key_that_was_replaced_is_cut),
         TEST(a_token_is_minted_whole_or_not_at_all),
         TEST(what_is_written_is_waited_for_until_it_is_in_force_here),
         TEST(want_of_memory_is_told_from_an_entry_that_is_gone),

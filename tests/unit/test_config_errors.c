@@ -208,6 +208,34 @@ static void config_access_off_is_for_loopback_alone(void **state)
     }
 }
 
+/* The file agrees with itself, but the socket is still open to everybody. */
+static void config_access_is_not_switched_off_where_a_public_address_is_listened_at(void **state)
+{
+    static const char *const addresses[] = {"0.0.0.0:8480", "127.0.0.1:8480"};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        setenv("FLEETHUB_AUTH", "tokens", 1);
+        struct loaded started = load_with_flag(REQUIRED, "http.listen", addresses[i]);
+        assert_int_equal(started.status, 0);
+        assert_true(config_reloadable(&started.config));
+        setenv("FLEETHUB_AUTH", "off", 1);
+        struct config_flag flag = {"http.listen", strlen("http.listen"), "127.0.0.1:8480"};
+        struct config_request request = {.file = "t.yaml",
+                                         .text = REQUIRED,
+                                         .text_bytes = strlen(REQUIRED),
+                                         .flags = &flag,
+                                         .flag_count = 1};
+        struct buf report = BUF_INIT;
+        assert_int_equal(config_reload(&started.config, &request, &report), i == 0 ? -1 : 0);
+        assert_int_equal(config_now(&started.config)->auth.mode, i == 0 ? AUTH_TOKENS : AUTH_OFF);
+        if (i == 0)
+            assert_non_null(strstr(buf_cstr(&report), "listens at 0.0.0.0:8480 until"));
+        buf_done(&report);
+        loaded_done(&started);
+    }
+    setenv("FLEETHUB_AUTH", "tokens", 1);
+}
+
 static bool load_everything(void *context)
 {
     struct loaded loaded = load(context);
@@ -237,6 +265,7 @@ int main(void)
         TEST(config_aliases_in_circles_end),
         TEST(config_secrets_on_flags_are_refused_and_not_repeated),
         TEST(config_access_off_is_for_loopback_alone),
+        TEST(config_access_is_not_switched_off_where_a_public_address_is_listened_at),
         TEST(config_load_without_memory_says_so_and_leaks_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

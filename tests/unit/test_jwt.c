@@ -49,7 +49,8 @@ static int make_keys(void **state)
         free(pem);
         assert_string_equal(error, "");
         assert_non_null(key);
-        issuers[i] = (struct jwt_issuer){issuer_names[i], "fleethub", (enum jwt_algorithm)i, key};
+        issuers[i] =
+            (struct jwt_issuer){issuer_names[i], "fleethub", (enum jwt_algorithm)i, key, 0};
     }
     return 0;
 }

@@ -161,7 +161,7 @@ static void make_signed(struct signed_one *one)
     *one = (struct signed_one){.good = BUF_INIT, .forged = BUF_INIT, .pem = key_pem(pair)};
     struct jwt_key *key = jwt_key_read(one->pem, strlen(one->pem), JWT_ES256, error);
     assert_non_null(key);
-    one->issuer = (struct jwt_issuer){"i", "fleethub", JWT_ES256, key};
+    one->issuer = (struct jwt_issuer){"i", "fleethub", JWT_ES256, key, 0};
     add_signed(&one->good, CLAIMS("ann"), pair);
     add_signed(&one->forged, CLAIMS("eve"), other);
     EVP_PKEY_free(pair);
