@@ -121,14 +121,11 @@ bool audit_sign(const struct audit_signer *signer, const void *bytes, size_t siz
 void audit_key_id(const char *name, size_t name_size, const uint8_t public[AUDIT_PUBLIC_BYTES],
                   uint8_t id[AUDIT_KEY_ID_BYTES])
 {
+    static const char between[] = {'\n', ALGORITHM_ED25519};
     uint8_t hash[RECORD_HASH_BYTES];
-    struct buf bytes = BUF_INIT;
-    buf_add(&bytes, name, name_size);
-    buf_addc(&bytes, '\n');
-    buf_addc(&bytes, ALGORITHM_ED25519);
-    buf_add(&bytes, public, AUDIT_PUBLIC_BYTES);
-    record_sha256(bytes.data ? bytes.data : "", bytes.size_bytes, hash);
-    buf_done(&bytes);
+    const struct slice pieces[] = {
+        {name, name_size}, {between, sizeof between}, {(const char *)public, AUDIT_PUBLIC_BYTES}};
+    record_sha256_of(pieces, sizeof pieces / sizeof *pieces, hash);
     memcpy(id, hash, AUDIT_KEY_ID_BYTES);
 }
 

@@ -11,11 +11,11 @@
 enum { KEY_MAX_BYTES = 255 };
 #define KEY_KEPT_NS (24 * 3600 * NS_PER_S)
 
-static void write_hash(const struct buf *text, char out[COMMAND_HASH_BYTES])
+static void write_hash(const struct slice *pieces, size_t count, char out[COMMAND_HASH_BYTES])
 {
     static const char digits[] = "0123456789abcdef";
     uint8_t hash[RECORD_HASH_BYTES];
-    record_sha256(text->data ? text->data : "", text->size_bytes, hash);
+    record_sha256_of(pieces, count, hash);
     for (size_t i = 0; i < RECORD_HASH_BYTES; i++) {
         out[2 * i] = digits[hash[i] >> 4];
         out[2 * i + 1] = digits[hash[i] & 15];
@@ -97,14 +97,13 @@ bool command_key_read(const struct command_ask *ask, struct doc_ref body,
                                "Idempotency-Key has 1 to %d characters.", KEY_MAX_BYTES);
         return false;
     }
-    buf_add(&text, ask->principal, strlen(ask->principal) + 1);
-    buf_add(&text, ask->key, size);
-    write_hash(&text, keyed->entry);
-    buf_reset(&text);
+    const struct slice entry[] = {{ask->principal, strlen(ask->principal) + 1}, {ask->key, size}};
+    write_hash(entry, sizeof entry / sizeof *entry, keyed->entry);
     buf_addf(&text, "%d/%s/", (int)ask->verb, ask->id ? ask->id : "");
     write_canonical(&text, body);
-    write_hash(&text, keyed->digest);
     bool good = !text.failed;
+    if (good)
+        write_hash(&(struct slice){text.data, text.size_bytes}, 1, keyed->digest);
     buf_done(&text);
     if (!good)
         command_answer_problem(answer, PROBLEM_UNAVAILABLE, "There is no memory for it.");

@@ -82,12 +82,10 @@ void record_id_of(enum record_kind kind, const void *key, size_t key_bytes,
                   uint8_t id[RECORD_ID_BYTES])
 {
     uint8_t hash[RECORD_HASH_BYTES];
-    struct buf text = BUF_INIT;
-    buf_adds(&text, kind_names[kind]);
-    buf_addc(&text, '\0'); /* no kind's name holds one: kind and key cannot run together */
-    buf_add(&text, key, key_bytes);
-    record_sha256(text.data, text.size_bytes, hash);
-    buf_done(&text);
+    /* With the NUL, which no kind's name holds: kind and key cannot run together. */
+    const struct slice pieces[] = {{kind_names[kind], strlen(kind_names[kind]) + 1},
+                                   {key, key_bytes}};
+    record_sha256_of(pieces, sizeof pieces / sizeof *pieces, hash);
     memcpy(id, hash, RECORD_ID_BYTES);
 }
 

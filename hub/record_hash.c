@@ -50,13 +50,20 @@ static EVP_MD_CTX *context_get(void)
     return context;
 }
 
-void record_sha256(const void *bytes, size_t size, uint8_t hash[RECORD_HASH_BYTES])
+void record_sha256_of(const struct slice *pieces, size_t count, uint8_t hash[RECORD_HASH_BYTES])
 {
     EVP_MD_CTX *context = context_get();
     /* Fails only without memory or without the algorithm: a record without its hash must not be. */
-    if (!EVP_DigestInit_ex(context, NULL, NULL) || !EVP_DigestUpdate(context, bytes, size) ||
-        !EVP_DigestFinal_ex(context, hash, NULL))
+    bool good = EVP_DigestInit_ex(context, NULL, NULL);
+    for (size_t i = 0; i < count; i++)
+        good = good && EVP_DigestUpdate(context, pieces[i].at, pieces[i].size);
+    if (!good || !EVP_DigestFinal_ex(context, hash, NULL))
         abort();
+}
+
+void record_sha256(const void *bytes, size_t size, uint8_t hash[RECORD_HASH_BYTES])
+{
+    record_sha256_of(&(struct slice){bytes, size}, 1, hash);
 }
 
 bool record_hash(const struct record *record, struct buf *scratch, uint8_t hash[RECORD_HASH_BYTES])

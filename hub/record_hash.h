@@ -28,6 +28,8 @@
 #include "hub/record.h"
 
 void record_sha256(const void *bytes, size_t size, uint8_t hash[RECORD_HASH_BYTES]);
+/* Of the pieces, one behind the other, without a buffer that there may be no memory for. */
+void record_sha256_of(const struct slice *pieces, size_t count, uint8_t hash[RECORD_HASH_BYTES]);
 
 /* Of the record's canonical bytes; `scratch` is used for them. False when there is no memory. */
 bool record_hash(const struct record *record, struct buf *scratch, uint8_t hash[RECORD_HASH_BYTES]);

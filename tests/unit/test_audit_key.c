@@ -1,6 +1,7 @@
 /* Files of keys that sign the record, and of those that are trusted: what is taken, and what is
  * refused and why. */
 #include "hub/audit_key.h"
+#include "tests/unit/fault.h"
 #include "tests/unit/key_help.h"
 
 #include <openssl/evp.h>
@@ -182,6 +183,21 @@ static void a_key_s_line_is_read_exactly(void **state)
     buf_done(&line);
 }
 
+/* The example of signed-note's specification (golang.org/x/mod/sumdb/note). */
+static void a_key_s_id_is_signed_note_s_and_takes_no_memory(void **state)
+{
+    (void)state;
+    static const char line[] = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+    static const uint8_t known[AUDIT_KEY_ID_BYTES] = {0xc7, 0x4f, 0x20, 0xa3};
+    struct audit_key key;
+    uint8_t id[AUDIT_KEY_ID_BYTES];
+    assert_true(audit_vkey_read(line, strlen(line), &key));
+    fault_arm(1, FAULT_FROM_THEN);
+    audit_key_id(key.name, strlen(key.name), key.public, id);
+    assert_false(fault_disarm());
+    assert_memory_equal(id, known, sizeof id);
+}
+
 static void a_set_of_keys_is_bounded(void **state)
 {
     (void)state;
@@ -208,6 +224,7 @@ int main(void)
         cmocka_unit_test(a_file_of_keys_has_lines_pem_and_comments),
         cmocka_unit_test(a_file_without_a_good_key_is_refused),
         cmocka_unit_test(a_key_s_line_is_read_exactly),
+        cmocka_unit_test(a_key_s_id_is_signed_note_s_and_takes_no_memory),
         cmocka_unit_test(a_set_of_keys_is_bounded),
     };
     return cmocka_run_group_tests(tests, key_folder_make, key_folder_remove);

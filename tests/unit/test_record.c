@@ -3,6 +3,7 @@
 #include "hub/record_batch.h"
 #include "hub/record_hash.h"
 #include "hub/record_make.h"
+#include "tests/unit/fault.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -189,6 +190,38 @@ static void record_id_reads_back_and_tells_kinds_apart(void **state)
     assert_true(record_id_parse(text, strlen(text), b));
     assert_memory_equal(a, b, sizeof a);
     assert_false(record_id_parse(text, strlen(text) - 1, b));
+}
+
+/* What is on record has these ids; and a hub without memory gives no other, lest two records look
+ * like one published twice. */
+static void record_id_is_the_same_for_ever_and_takes_no_memory(void **state)
+{
+    (void)state;
+    static const struct {
+        enum record_kind kind;
+        const char *key, *id;
+    } known[] = {
+        {RECORD_EVENT, "key", "51dcdb72fe8735a8254d6a3ef5ee97b9"},
+        {RECORD_ACK, "key", "2232c13a41e29e72f296e18c0598ca23"},
+        {RECORD_PRESENCE, "k", "d078755e06f50fd0186609f6e8544d55"},
+        {RECORD_EVENT, "", "6a079a1e52919b7b8aaa6666bd00b35d"},
+    };
+    char large[4096];
+    uint8_t id[RECORD_ID_BYTES], other[RECORD_ID_BYTES];
+    char text[RECORD_ID_TEXT_BYTES];
+    memset(large, 'x', sizeof large);
+    record_id_of(RECORD_EVENT, large, sizeof large, other);
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        fault_arm(1, FAULT_FROM_THEN);
+        record_id_of(known[i].kind, known[i].key, strlen(known[i].key), id);
+        assert_false(fault_disarm());
+        record_id_format(id, text);
+        assert_string_equal(text, known[i].id);
+    }
+    fault_arm(1, FAULT_FROM_THEN);
+    record_id_of(RECORD_EVENT, large, sizeof large, id);
+    assert_false(fault_disarm());
+    assert_memory_equal(id, other, sizeof id);
 }
 
 static void record_id_of_time_sorts_by_it_and_tells_keys_apart(void **state)
@@ -513,6 +546,7 @@ int main(void)
         cmocka_unit_test(record_subject_names_kind_and_vehicle),
         cmocka_unit_test(record_member_text_is_byte_for_byte),
         cmocka_unit_test(record_id_reads_back_and_tells_kinds_apart),
+        cmocka_unit_test(record_id_is_the_same_for_ever_and_takes_no_memory),
         cmocka_unit_test(record_id_of_time_sorts_by_it_and_tells_keys_apart),
         cmocka_unit_test(record_hash_covers_the_line_as_documented),
         cmocka_unit_test(record_sha256_is_that_of_fips_180),
