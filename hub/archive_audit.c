@@ -72,13 +72,6 @@ static enum pg_status first_checkpoint(struct pg *pg, int64_t seq, int64_t *size
     return status;
 }
 
-/* The server lost or refused the question, which says nothing about the tree; that a tile is
- * missing has no SQLSTATE. */
-static bool unread(const struct tree_reader *tree)
-{
-    return tree->status == PG_LOST || (tree->status != PG_OK && tree->error.sqlstate[0]);
-}
-
 static void write_inclusion(struct tree_reader *tree, int64_t seq, int64_t size,
                             const struct buf *note, struct buf *out)
 {
@@ -86,7 +79,7 @@ static void write_inclusion(struct tree_reader *tree, int64_t seq, int64_t size,
     struct tree_hash root;
     if (size > tree->edge.size || !tree_prove_inclusion(&tree->source, seq - 1, size, &proof) ||
         !tree_root_at(&tree->source, size, &root)) {
-        if (!unread(tree))
+        if (!tree_reader_unread(tree))
             log_error("audit.no_proof", "seq", LOG_INT(seq), "error", tree->error.text, "detail",
                       "the tree is not whole: see `fleethub audit verify`");
         buf_adds(out, "null");
@@ -122,7 +115,7 @@ enum archive_status archive_proof(struct archive_reader *reader, int64_t seq, st
         status = open_tree(reader, &pg, &tree, error);
     if (status == ARCHIVE_OK) {
         write_inclusion(tree, seq, size ? size : tree->edge.size, &note, out);
-        if (unread(tree))
+        if (tree_reader_unread(tree))
             status = archive_status_of(tree->status, &tree->error, error);
         free(tree);
         archive_give(reader, pg);

@@ -390,14 +390,12 @@ static enum pg_status compare(struct pg *pg, const struct audit_note *note, bool
     enum pg_status status = tree_reader_open(reader, pg, error);
     if (status == PG_OK) {
         *size = reader->edge.size;
-        *differs = note->size > reader->edge.size;
-        if (!*differs && tree_root_at(&reader->source, note->size, &root))
-            *differs = !tree_same(&root, &note->root);
-        else if (!*differs && reader->status == PG_LOST) {
-            status = PG_LOST;
+        *differs = note->size > reader->edge.size ||
+                   !tree_root_at(&reader->source, note->size, &root) ||
+                   !tree_same(&root, &note->root);
+        if (tree_reader_unread(reader)) {
+            status = reader->status;
             *error = reader->error;
-        } else {
-            *differs = true;
         }
     }
     free(reader);
@@ -464,9 +462,10 @@ static bool ask(struct record_checkpoint *checkpoint, struct pg *pg, struct reco
         is_ours(checkpoint, &note)) {
         *status = compare(pg, &note, &differs, &size, error);
         checkpoint->published_size = differs ? checkpoint->last_size : note.size;
+        if (*status == PG_OK)
+            metrics_set(METRIC_RECORD_DIVERGED, 0, differs);
         if (*status == PG_OK && differs)
             *status = notice_diverged(batch, &note, size, error);
-        metrics_set(METRIC_RECORD_DIVERGED, 0, differs);
     } else {
         log_warn("record.foreign_checkpoint", "subject", checkpoint->subject, "seq",
                  LOG_INT(stored.seq), "detail",

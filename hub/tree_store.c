@@ -229,6 +229,7 @@ static const struct tree_hash *find_tile(void *closure, int level, int64_t index
         kept->index = index;
     } else if (reader->status == PG_OK) {
         reader->status = PG_FAILED;
+        reader->missing = true;
         snprintf(reader->error.text, sizeof reader->error.text,
                  "tile %lld of level %d of the tree is missing", (long long)index, level);
     }
@@ -242,6 +243,12 @@ enum pg_status tree_reader_open(struct tree_reader *reader, struct pg *pg, struc
     reader->source = (struct tree_source){find_tile, reader};
     reader->status = PG_OK;
     reader->error = (struct pg_error){.text = ""};
+    reader->missing = false;
     memset(reader->have, 0, sizeof reader->have);
     return tree_store_load(pg, &reader->edge, error);
+}
+
+bool tree_reader_unread(const struct tree_reader *reader)
+{
+    return reader->status != PG_OK && !reader->missing;
 }

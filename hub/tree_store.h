@@ -49,8 +49,11 @@ struct tree_reader {
     bool have[TREE_LEVELS];
     enum pg_status status; /* why the source had no nodes */
     struct pg_error error;
+    bool missing; /* the server says that the tile is not there, or not whole */
 };
 /* Reads the edge. The reader borrows the connection, and stays where it is. */
 enum pg_status tree_reader_open(struct tree_reader *reader, struct pg *pg, struct pg_error *error);
+/* Whether nodes could not be read just now, which says nothing about the tree. */
+bool tree_reader_unread(const struct tree_reader *reader);
 
 #endif

@@ -3,6 +3,7 @@
 #include "hub/clock.h"
 #include "hub/record_checkpoint.h"
 #include "hub/tree_store.h"
+#include "tests/integration/pg_fault.h"
 #include "tests/integration/record_help.h"
 
 #include <setjmp.h>
@@ -292,6 +293,48 @@ static void database_of_before_is_noticed(void **state)
     record_help_check_log();
 }
 
+/* The first record has a checkpoint, which is published; then come so many more that the root of
+ * then has to be read from the tree. */
+static void begin_log(int64_t records)
+{
+    record_help_start();
+    record_help_wait(NEWEST, 1);
+    wait_published(1);
+    record_help_events("V1", 1, (int)records - 1);
+    record_help_wait(COUNT, records);
+    record_help_stop();
+    assert_int_equal(pg_server_int(help.pg, NEWEST), 1);
+}
+
+/* A statement that PostgreSQL cancels says nothing about the archive: only what was read and is
+ * another makes a record of it, which stays for ever. */
+static void what_cannot_be_compared_has_not_diverged(void **state)
+{
+    static const enum pg_status statuses[] = {PG_LOST, PG_FAILED};
+    (void)state;
+    begin_log(TREE_TILE_NODES + 8);
+    struct record_batch *batch = record_batch_new("r");
+    struct record_checkpoint *checkpoint =
+        record_checkpoint_new(&help.config, help.bus, help.signers);
+    assert_non_null(batch);
+    assert_non_null(checkpoint);
+    for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
+        unsigned hits = 0;
+        for (bool hit = true; hit; hits += hit) {
+            struct pg_error error;
+            assert_int_equal(record_checkpoint_begin(checkpoint, help.pg, batch, &error), PG_OK);
+            pg_fault_arm(hits + 1, statuses[i], PG_FAULT_ANYWHERE);
+            enum pg_status status = record_checkpoint_publish(checkpoint, help.pg, batch, &error);
+            hit = pg_fault_disarm();
+            assert_int_equal(status, hit ? statuses[i] : PG_OK);
+            assert_int_equal(record_batch_count(batch), 0);
+        }
+        assert_true(hits >= 2); /* the edge, and a tile */
+    }
+    record_checkpoint_free(checkpoint);
+    record_batch_free(batch);
+}
+
 static void a_log_begun_before_it_had_a_tree_gets_one(void **state)
 {
     (void)state;
@@ -320,6 +363,7 @@ int main(int argc, char **argv)
                                         teardown),
         cmocka_unit_test_setup_teardown(without_a_key_checkpoints_are_unsigned, setup, teardown),
         cmocka_unit_test_setup_teardown(database_of_before_is_noticed, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_cannot_be_compared_has_not_diverged, setup, teardown),
         cmocka_unit_test_setup_teardown(a_log_begun_before_it_had_a_tree_gets_one, setup, teardown),
     };
     record_help_child(argc, argv);
