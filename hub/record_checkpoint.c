@@ -21,6 +21,7 @@ enum {
     PUBLISH_MAX = 256,       /* at a time */
     PUBLISH_REST_MS = 10000, /* after a failure */
     MSG_ID_BYTES = 64,
+    FOREIGN_MAX = 64, /* messages of others on the subject that are looked past */
     DATA_BYTES = 1024,
     MADE_MAX = RECORD_BATCH_ROWS / RECORD_CHECKPOINT_RECORDS + 2, /* in one transaction */
 };
@@ -50,6 +51,7 @@ struct record_checkpoint {
 
     bool asked;             /* what is published is known */
     int64_t published_size; /* up to here nothing has to be published */
+    uint64_t foreign_seq;   /* what others published behind all of ours; 0: nothing */
     int64_t rest_until_ms;
     bool file_due;
     atomic_int refused; /* messages that the broker did not take */
@@ -440,36 +442,67 @@ static bool is_ours(const struct record_checkpoint *checkpoint, const struct aud
     return audit_note_trust(note, &keys) == AUDIT_TRUSTED;
 }
 
+/* The newest of what was published that is ours, looking past FOREIGN_MAX messages of others, whose
+ * last one is *foreign; nothing in `stored` where there is none. BUS_NOT_FOUND: nothing at all was
+ * published. */
+static enum bus_status find_ours(const struct record_checkpoint *checkpoint,
+                                 struct bus_stored *stored, struct audit_note *note,
+                                 uint64_t *foreign, struct bus_error *error)
+{
+    const char *reason, *stream = streams_name(TWIN_CHECKPOINTS);
+    size_t used;
+    uint64_t seq = 0;
+    enum bus_status status =
+        bus_get_last(checkpoint->bus, stream, checkpoint->subject, stored, error);
+    *foreign = status == BUS_OK ? stored->seq : 0;
+    for (int others = 0; status == BUS_OK; others++) {
+        if (audit_note_parse(stored->data, stored->size, note, &used, &reason) &&
+            is_ours(checkpoint, note)) {
+            *foreign = others ? *foreign : 0;
+            return BUS_OK;
+        }
+        seq = stored->seq;
+        bus_stored_done(stored);
+        if (others == FOREIGN_MAX || seq <= 1)
+            return BUS_OK;
+        status = bus_get_seq(checkpoint->bus, stream, seq - 1, stored, error);
+    }
+    return *foreign && status == BUS_NOT_FOUND ? BUS_OK : status;
+}
+
 /* What was published last. False: nobody says now. */
 static bool ask(struct record_checkpoint *checkpoint, struct pg *pg, struct record_batch *batch,
                 enum pg_status *status, struct pg_error *error)
 {
-    struct bus_stored stored;
+    struct bus_stored stored = {0};
     struct bus_error bus_error;
     struct audit_note note;
-    const char *reason;
-    size_t used;
     int64_t size = 0;
     bool differs = false;
     enum bus_status found =
-        bus_get_last(checkpoint->bus, "TWIN_CHECKPOINTS", checkpoint->subject, &stored, &bus_error);
+        find_ours(checkpoint, &stored, &note, &checkpoint->foreign_seq, &bus_error);
+    bool ours = found == BUS_OK && stored.data;
     checkpoint->published_size = 0;
     if (found == BUS_NOT_FOUND)
         return true;
     if (found != BUS_OK)
         return false;
-    if (audit_note_parse(stored.data, stored.size, &note, &used, &reason) &&
-        is_ours(checkpoint, &note)) {
+    if (ours) {
         *status = compare(pg, &note, &differs, &size, error);
         checkpoint->published_size = differs ? checkpoint->last_size : note.size;
         if (*status == PG_OK)
             metrics_set(METRIC_RECORD_DIVERGED, 0, differs);
         if (*status == PG_OK && differs)
             *status = notice_diverged(batch, &note, size, error);
-    } else {
+    }
+    if (checkpoint->foreign_seq) {
+        /* The newest follows it; those before it are not published once more. */
+        if (!ours || (!differs && checkpoint->published_size >= checkpoint->last_size))
+            checkpoint->published_size = checkpoint->last_size - 1;
         log_warn("record.foreign_checkpoint", "subject", checkpoint->subject, "seq",
-                 LOG_INT(stored.seq), "detail",
-                 "the last checkpoint published is not signed by this hub's key");
+                 LOG_INT(checkpoint->foreign_seq), "detail",
+                 "what was published last is no checkpoint of this hub's key; the newest one is "
+                 "published behind it");
     }
     bus_stored_done(&stored);
     return *status == PG_OK;
@@ -496,7 +529,10 @@ static bool send_rows(struct record_checkpoint *checkpoint, const struct pg_resu
         char id[MSG_ID_BYTES];
         size_t size;
         const char *note = pg_get_bytes(rows, row, 1, &size);
-        snprintf(id, sizeof id, "checkpoint-%lld", (long long)pg_get_int(rows, row, 0));
+        /* One that is published once more, behind something foreign, is no duplicate. */
+        snprintf(id, sizeof id, "checkpoint-%lld%s%.0llu", (long long)pg_get_int(rows, row, 0),
+                 checkpoint->foreign_seq ? "-after-" : "",
+                 (unsigned long long)checkpoint->foreign_seq);
         struct bus_store what = {.subject = checkpoint->subject,
                                  .data = note,
                                  .size = size,
@@ -528,10 +564,12 @@ static enum pg_status send_new(struct record_checkpoint *checkpoint, struct pg *
     if (count > 0) {
         bool sent = send_rows(checkpoint, rows);
         metrics_inc(METRIC_RECORD_CHECKPOINTS, sent ? RESULT_OK : RESULT_FAILED);
-        if (sent)
+        if (sent) {
             checkpoint->published_size = pg_get_int(rows, count - 1, 0);
-        else
+            checkpoint->foreign_seq = 0;
+        } else {
             checkpoint->rest_until_ms = clock_mono_ms() + PUBLISH_REST_MS;
+        }
     }
     pg_result_free(rows);
     return PG_OK;

@@ -70,17 +70,20 @@ static void last_published(struct bus_stored *stored, struct audit_note *note)
     assert_int_equal(used, stored->size);
 }
 
+/* 0 for none, -1 for something else. */
 static int64_t published_size(void)
 {
     struct bus_stored stored;
     struct bus_error error;
     struct audit_note note;
-    if (bus_get_last(help.bus, "TWIN_CHECKPOINTS", SUBJECT, &stored, &error) == BUS_NOT_FOUND)
+    const char *reason;
+    size_t used;
+    if (bus_get_last(help.bus, "TWIN_CHECKPOINTS", SUBJECT, &stored, &error) != BUS_OK)
         return 0;
+    int64_t size =
+        audit_note_parse(stored.data, stored.size, &note, &used, &reason) ? note.size : -1;
     bus_stored_done(&stored);
-    last_published(&stored, &note);
-    bus_stored_done(&stored);
-    return note.size;
+    return size;
 }
 
 static void wait_published(int64_t size)
@@ -335,6 +338,39 @@ static void what_cannot_be_compared_has_not_diverged(void **state)
     record_batch_free(batch);
 }
 
+/* What somebody else put on the subject makes nobody publish everything once more: one checkpoint
+ * follows it, and the log is held against the last one that was ours. */
+static void a_foreign_checkpoint_is_followed_by_the_newest_alone(void **state)
+{
+    enum { OTHERS = 3 };
+    (void)state;
+    help.config.record.checkpoint_s = SHORT_S;
+    record_help_start();
+    for (int size = 2; size <= 4; size++) {
+        record_help_events("V1", size - 1, 1);
+        wait_published(size);
+    }
+    record_help_stop();
+    uint64_t before = help_info(help.bus, "TWIN_CHECKPOINTS").messages;
+    assert_int_equal(before, pg_server_int(help.pg, "SELECT count(*) FROM checkpoints"));
+    for (int i = 0; i < OTHERS; i++)
+        record_help_store(SUBJECT, "fleethub/t/r\n9\n", 15);
+    record_help_start();
+    wait_published(4);
+    record_help_events("V1", 4, 1);
+    wait_published(5);
+    record_help_stop();
+    assert_int_equal(help_info(help.bus, "TWIN_CHECKPOINTS").messages, before + OTHERS + 2);
+    assert_int_equal(pg_server_int(help.pg, "SELECT count(*) FROM records WHERE type = 'diverged'"),
+                     0);
+    /* The archive is another one now, and the foreign messages do not hide that. */
+    record_help_store(SUBJECT, "nothing", 7);
+    pg_server_script(help.pg, "UPDATE tree_edge SET nodes = "
+                              "set_byte(nodes, 0, get_byte(nodes, 0) # 1) WHERE level = 0");
+    record_help_start();
+    record_help_wait("SELECT count(*) FROM records WHERE type = 'diverged'", 1);
+}
+
 static void a_log_begun_before_it_had_a_tree_gets_one(void **state)
 {
     (void)state;
@@ -364,6 +400,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(without_a_key_checkpoints_are_unsigned, setup, teardown),
         cmocka_unit_test_setup_teardown(database_of_before_is_noticed, setup, teardown),
         cmocka_unit_test_setup_teardown(what_cannot_be_compared_has_not_diverged, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_foreign_checkpoint_is_followed_by_the_newest_alone, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_log_begun_before_it_had_a_tree_gets_one, setup, teardown),
     };
     record_help_child(argc, argv);
