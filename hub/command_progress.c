@@ -32,6 +32,23 @@ struct command *command_by_id(struct command_lane *lane, const char *id, size_t 
     return NULL;
 }
 
+static bool make_vehicle_room(struct command_lane *lane, size_t last)
+{
+    size_t room = lane->vehicle_room ? lane->vehicle_room : FIRST_VEHICLES;
+    if (last <= lane->vehicle_room)
+        return true;
+    while (room < last)
+        room *= 2;
+    struct delivery **vehicles = realloc(lane->vehicles, room * sizeof(struct delivery *));
+    if (!vehicles)
+        return false;
+    memset(vehicles + lane->vehicle_room, 0,
+           (room - lane->vehicle_room) * sizeof(struct delivery *));
+    lane->vehicles = vehicles;
+    lane->vehicle_room = room;
+    return true;
+}
+
 static bool make_room(struct command_lane *lane, const struct command *command)
 {
     uint32_t last = 0;
@@ -47,19 +64,7 @@ static bool make_room(struct command_lane *lane, const struct command *command)
         if (command->deliveries[i].vehicle != DELIVERY_NO_VEHICLE &&
             command->deliveries[i].vehicle >= last)
             last = command->deliveries[i].vehicle + 1;
-    if (last > lane->vehicle_room) {
-        size_t room = lane->vehicle_room ? lane->vehicle_room : FIRST_VEHICLES;
-        while (room < last)
-            room *= 2;
-        struct delivery **vehicles = realloc(lane->vehicles, room * sizeof(struct delivery *));
-        if (!vehicles)
-            return false;
-        memset(vehicles + lane->vehicle_room, 0,
-               (room - lane->vehicle_room) * sizeof(struct delivery *));
-        lane->vehicles = vehicles;
-        lane->vehicle_room = room;
-    }
-    return true;
+    return make_vehicle_room(lane, last);
 }
 
 /* A command may know a vehicle that this hub has not heard of: its twins are younger. */
@@ -158,24 +163,22 @@ bool command_begin(struct command_lane *lane, struct command *command)
 void command_find_lost(struct command_lane *lane, struct command *command)
 {
     struct store *store = lane->options.store;
-    uint32_t found = 0;
+    /* First, so that no delivery has a vehicle that there is no place for. */
+    if (!make_vehicle_room(lane, store_count(store)))
+        return;
     store_lock(store);
     for (uint32_t i = 0; i < command->spec.total; i++) {
         struct delivery *delivery = &command->deliveries[i];
         const struct vehicle *vehicle = NULL;
         if (delivery->vehicle == DELIVERY_NO_VEHICLE && is_open(command, delivery))
             vehicle = store_lookup(store, delivery->vid, strlen(delivery->vid));
-        if (vehicle)
-            delivery->vehicle = vehicle->index;
-        found += vehicle != NULL;
+        if (!vehicle || vehicle->index >= lane->vehicle_room) /* it came just now: next time */
+            continue;
+        delivery->vehicle = vehicle->index;
+        list_delivery(lane, delivery);
+        command->lost--;
     }
     store_unlock(store);
-    if (found == 0 || !make_room(lane, command))
-        return;
-    for (uint32_t i = 0; i < command->spec.total; i++)
-        if (!command->deliveries[i].listed && is_open(command, &command->deliveries[i]))
-            list_delivery(lane, &command->deliveries[i]);
-    command->lost -= found;
 }
 
 static void close_command(struct command_lane *lane, const struct command *command)

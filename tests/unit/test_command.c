@@ -2,6 +2,8 @@
  */
 #include "hub/command.h"
 #include "hub/command_ask.h"
+#include "hub/command_impl.h"
+#include "tests/unit/fault.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -165,6 +167,46 @@ static void command_clone_shows_the_same_and_owns_it(void **state)
     buf_done(&again);
 }
 
+/* A vehicle that its hub had not heard of is found later; where there is no memory for its place in
+ * the lane's list it is looked for again, and nothing reads beyond the list meanwhile. */
+static void command_s_lost_vehicle_is_found_once_there_is_memory_for_it(void **state)
+{
+    (void)state;
+    struct command_lane *lane = calloc(1, sizeof *lane);
+    struct command *command = make();
+    assert_non_null(lane);
+    lane->options.store = store_new();
+    assert_non_null(lane->options.store);
+    command->lost = VIDS;
+    store_lock(lane->options.store);
+    struct vehicle *other = store_vehicle(lane->options.store, "other", 5);
+    struct vehicle *vehicle = store_vehicle(lane->options.store, vids[1], strlen(vids[1]));
+    store_unlock(lane->options.store);
+    assert_non_null(other);
+    assert_non_null(vehicle);
+
+    fault_arm(1, FAULT_FROM_THEN);
+    command_find_lost(lane, command);
+    assert_true(fault_disarm());
+    assert_int_equal(command->deliveries[1].vehicle, DELIVERY_NO_VEHICLE);
+    assert_int_equal(command->lost, VIDS);
+
+    command_find_lost(lane, command);
+    assert_int_equal(command->deliveries[1].vehicle, vehicle->index);
+    assert_true(command->deliveries[1].listed);
+    assert_ptr_equal(lane->vehicles[vehicle->index], &command->deliveries[1]);
+    assert_null(lane->vehicles[other->index]);
+    assert_int_equal(command->lost, VIDS - 1);
+    command_find_lost(lane, command); /* and no second time */
+    assert_int_equal(command->lost, VIDS - 1);
+    assert_null(command->deliveries[1].next_of_vehicle);
+
+    command_free(command);
+    store_free(lane->options.store);
+    free(lane->vehicles);
+    free(lane);
+}
+
 static void command_ids_name_command_vehicle_and_repetition(void **state)
 {
     (void)state;
@@ -295,6 +337,7 @@ int main(void)
         cmocka_unit_test(command_spec_of_anything_else_is_refused),
         cmocka_unit_test(command_targets_and_states_are_read_back_as_they_were),
         cmocka_unit_test(command_clone_shows_the_same_and_owns_it),
+        cmocka_unit_test(command_s_lost_vehicle_is_found_once_there_is_memory_for_it),
         cmocka_unit_test(command_ids_name_command_vehicle_and_repetition),
         cmocka_unit_test(command_ids_are_in_the_order_of_their_time),
         cmocka_unit_test(delivery_reasons_are_one_bounded_line),
