@@ -9,6 +9,7 @@
 enum {
     ID_TIME_DIGITS = 16, /* of nanoseconds: ids are in the order of their time */
     HASH_LOAD = 2,       /* places in the hash for each delivery */
+    LAST_TURNS = 2,      /* of cancelling or aborting it, and of its end */
 };
 
 void command_spec_done(struct command_spec *spec)
@@ -72,6 +73,14 @@ bool command_turn_add(struct command *command, enum command_state to, int64_t at
                               .actor = actor ? strdup(actor) : NULL,
                               .request_id = request_id ? strdup(request_id) : NULL};
     return true;
+}
+
+bool command_may_turn(const struct command *command, enum command_event event)
+{
+    uint32_t turns = event == COMMAND_PAUSE    ? 2 + LAST_TURNS /* it is resumed, too */
+                     : event == COMMAND_RESUME ? 1 + LAST_TURNS
+                                               : 0;
+    return command->turn_count + turns <= COMMAND_TURNS_MAX;
 }
 
 void command_drop_deliveries(struct command *command)

@@ -142,6 +142,9 @@ struct command *command_clone(const struct command *command);
 /* False: no memory, or COMMAND_TURNS_MAX. */
 bool command_turn_add(struct command *command, enum command_state to, int64_t at_ns,
                       const char *actor, const char *request_id);
+/* Whether there is a place for the turn that this event makes, and for those that have to be
+ * possible afterwards: whatever is paused can be resumed, and all can be withdrawn, and ends. */
+bool command_may_turn(const struct command *command, enum command_event event);
 /* Lets go of the deliveries; the counts stay. */
 void command_drop_deliveries(struct command *command);
 /* Sets delivery `i`'s name, at `*used` of the command's names; all of them in order. */

@@ -358,6 +358,11 @@ static void act(struct command_lane *lane, const struct command_ask *ask, struct
                    : ask->verb == VERB_PAUSE ? "pause"
                                              : "resume",
                    answer);
+    } else if (step.effect != COMMAND_UNCHANGED && !command_may_turn(command, event)) {
+        command_answer_problem(answer, PROBLEM_CONFLICT,
+                               "Command %s was paused and resumed too often to be once more. It "
+                               "can be cancelled; what is left can be given as a new command.",
+                               command->spec.id);
     } else if (step.effect != COMMAND_UNCHANGED && !persist_act(lane, command, &step, ask)) {
         command_answer_problem(answer, PROBLEM_UNAVAILABLE,
                                "It could not be persisted, and may or may not come about.");

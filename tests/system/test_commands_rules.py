@@ -156,6 +156,22 @@ class Rollout(CommandCase):
         for action in ("cancel", "pause", "resume"):
             self.assertEqual(self.act(ident, action).status, 409)
 
+    def test_paused_too_often_it_can_still_be_cancelled(self):
+        self.vehicles.answer = lambda r: []
+        ident = self.give("arm", ttl_s=300, rollout={"batch": 12, "interval_ms": 60000})
+        self.wait_counts(ident, sent=12)
+        for _ in range(200):
+            pause = self.act(ident, "pause")
+            if pause.status != 200:
+                break
+            self.assertEqual(self.act(ident, "resume").status, 200)
+        self.assertEqual(pause.status, 409)
+        self.assertIn("can be cancelled", pause.json()["detail"])
+        self.assertEqual(self.act(ident, "cancel").status, 200)
+        for vid in self.states(ident):
+            self.vehicles.ack(f"{ident}.{vid}", "completed")
+        self.assertEqual(self.wait_ended(ident)["status"], "cancelled")
+
     def test_too_many_failures_abort_it(self):
         self.vehicles.answer = lambda r: ["rejected"]
         ident = self.give("arm", rollout={"batch": 3, "interval_ms": 100, "abort_failed_pct": 50,

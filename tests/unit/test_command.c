@@ -167,6 +167,31 @@ static void command_clone_shows_the_same_and_owns_it(void **state)
     buf_done(&again);
 }
 
+static void turn(struct command *command, enum command_event event)
+{
+    struct command_step step = command_step(command->state, event);
+    assert_int_not_equal(step.effect, COMMAND_REFUSED);
+    assert_true(command_may_turn(command, event));
+    assert_true(command_turn_add(command, step.next, 1, "local", NULL));
+    command->state = step.next;
+}
+
+static void command_that_was_paused_too_often_can_still_be_resumed_withdrawn_and_end(void **state)
+{
+    (void)state;
+    struct command *command = make();
+    while (command_may_turn(command, COMMAND_PAUSE)) {
+        turn(command, COMMAND_PAUSE);
+        turn(command, COMMAND_RESUME);
+    }
+    assert_true(command->turn_count >= COMMAND_TURNS_MAX - 4);
+    assert_int_equal(command->state, COMMAND_STATE_RUNNING);
+    turn(command, COMMAND_CANCEL);
+    turn(command, COMMAND_NONE_SUCCEED);
+    assert_true(command_ended(command->state));
+    command_free(command);
+}
+
 /* A vehicle that its hub had not heard of is found later; where there is no memory for its place in
  * the lane's list it is looked for again, and nothing reads beyond the list meanwhile. */
 static void command_s_lost_vehicle_is_found_once_there_is_memory_for_it(void **state)
@@ -337,6 +362,7 @@ int main(void)
         cmocka_unit_test(command_spec_of_anything_else_is_refused),
         cmocka_unit_test(command_targets_and_states_are_read_back_as_they_were),
         cmocka_unit_test(command_clone_shows_the_same_and_owns_it),
+        cmocka_unit_test(command_that_was_paused_too_often_can_still_be_resumed_withdrawn_and_end),
         cmocka_unit_test(command_s_lost_vehicle_is_found_once_there_is_memory_for_it),
         cmocka_unit_test(command_ids_name_command_vehicle_and_repetition),
         cmocka_unit_test(command_ids_are_in_the_order_of_their_time),
