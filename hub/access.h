@@ -103,5 +103,9 @@ bool access_list(struct access *access, enum access_kind kind, const char *after
 bool access_with(struct access *access, enum access_kind kind, const char *id, access_show_fn *fn,
                  void *closure);
 size_t access_count(struct access *access);
+/* How many tokens and grants are stored, by whoever follows no bucket (the command line). Waits for
+ * NATS, timeout_ms at most. */
+enum bus_status access_count_stored(struct bus *bus, int timeout_ms, size_t *count,
+                                    struct bus_error *error);
 
 #endif

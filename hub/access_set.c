@@ -44,8 +44,7 @@ static bool make_room(struct access_set *set)
     if (set->count < set->room)
         return true;
     size_t room = set->room ? 2 * set->room : FIRST_ROOM;
-    struct access_entry **entries =
-        set->count < ACCESS_ENTRIES_MAX ? reallocarray(set->entries, room, sizeof *entries) : NULL;
+    struct access_entry **entries = reallocarray(set->entries, room, sizeof *entries);
     if (!entries)
         return false;
     set->entries = entries;

@@ -18,7 +18,7 @@
 #include "hub/record_hash.h"
 
 enum {
-    ACCESS_ENTRIES_MAX = 16384, /* tokens and grants together */
+    ACCESS_ENTRIES_MAX = 16384, /* tokens and grants together: more are not made */
     ACCESS_ID_BYTES = 33,       /* of a token or a grant, NUL included */
     ACCESS_NAME_MAX_BYTES = 200,
     ACCESS_SUBJECT_MAX_BYTES = JWT_PRINCIPAL_BYTES - 1,
@@ -55,7 +55,9 @@ struct access_set {
 };
 const struct access_entry *access_set_find(const struct access_set *set, enum access_kind kind,
                                            const char *id);
-/* Takes the entry over, in the place of one of its kind and id. False: no memory, or too many. */
+/* Takes the entry over, in the place of one of its kind and id. False: no memory. There is no other
+ * bound: an entry that were left out would keep all that come behind it, revocations too, from
+ * being in force. */
 bool access_set_put(struct access_set *set, struct access_entry *entry);
 void access_set_remove(struct access_set *set, enum access_kind kind, const char *id);
 void access_set_done(struct access_set *set);

@@ -8,7 +8,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ID_RANDOM_BYTES = 8, SECRET_RANDOM_BYTES = 32, STEP_MS = 2, STORED_DEPTH = 4 };
+enum {
+    ID_RANDOM_BYTES = 8,
+    SECRET_RANDOM_BYTES = 32,
+    STEP_MS = 2,
+    NEXT_MS = 10,
+    STORED_DEPTH = 4,
+};
 
 /* Who knows an id has nothing yet, so that it may be foreseen by whoever chose the key. */
 static bool derive_id(const struct access_entry *entry, const char *actor, const char *key,
@@ -113,5 +119,30 @@ enum bus_status access_write(struct access *access, struct bus *bus,
         }
         clock_pause_ms(STEP_MS);
     }
+    return status;
+}
+
+enum bus_status access_count_stored(struct bus *bus, int timeout_ms, size_t *count,
+                                    struct bus_error *error)
+{
+    struct bus_consume what = {.stream = streams_name(TWIN_ACCESS),
+                               .filter = "$KV.TWIN_ACCESS.auth.>",
+                               .from = BUS_FROM_LAST_PER};
+    struct bus_consumer *consumer = NULL;
+    struct bus_stream_info info;
+    int64_t until_ms = clock_mono_ms() + timeout_ms;
+    *count = 0;
+    enum bus_status status = bus_consume(bus, &what, &consumer, &info, error);
+    while (status == BUS_OK && !bus_caught_up(consumer)) {
+        struct bus_msg msg;
+        if (clock_mono_ms() >= until_ms) {
+            snprintf(error->text, sizeof error->text, "it is not read within %d ms", timeout_ms);
+            status = BUS_TIMEOUT;
+        } else if (bus_next(consumer, NEXT_MS, &msg) == BUS_OK) {
+            *count += bus_msg_header(&msg, "KV-Operation") == NULL;
+            bus_msg_done(&msg);
+        }
+    }
+    bus_consumer_close(consumer);
     return status;
 }

@@ -174,11 +174,20 @@ static int create(struct bus *bus, struct access_entry *entry)
 {
     char token[ACCESS_TOKEN_BYTES];
     struct bus_error error = {""};
+    size_t count = 0;
+    enum bus_status status = access_count_stored(bus, READ_MS, &count, &error);
+    if (status == BUS_OK && count >= ACCESS_ENTRIES_MAX) {
+        fprintf(stderr,
+                "fleethub token create: there are %zu tokens and grants already; revoke some\n",
+                count);
+        return CLI_FAILED;
+    }
     if (!access_mint(entry, ACTOR, NULL, token)) {
         fputs("fleethub token create: there are no random numbers\n", stderr);
         return CLI_FAILED;
     }
-    enum bus_status status = access_write(NULL, bus, entry, false, &by, &error);
+    if (status == BUS_OK)
+        status = access_write(NULL, bus, entry, false, &by, &error);
     if (status != BUS_OK) {
         fprintf(
             stderr,

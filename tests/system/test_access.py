@@ -13,7 +13,9 @@ import unittest
 from harness import wait_until
 from harness.access import OTHER, OWN, AccessCase, bearer
 from harness.live import LiveClient
-from harness.process import scaled
+from harness.hub import PROGRAM
+from harness.process import TempFolder, scaled
+from harness.servers import NatsServer
 
 ROLES = ("viewer", "auditor", "operator", "admin")
 SOON_S = 1.0  # within which a change counts on every hub (contract §6)
@@ -337,6 +339,31 @@ class Minting(AccessCase):
         self.assertIn("no token", self.cli("token", "revoke", token_id, expected=1))
         self.assertNotIn(token_id, self.cli("token", "list"))
         self.assertIn("role", self.cli("token", "create", "--name=x", "--role=boss", expected=2))
+
+
+class Full(unittest.TestCase):
+    def test_the_command_line_makes_no_more_than_hubs_are_to_hold(self):
+        most, key = 16384, "$KV.TWIN_ACCESS.auth.grant."
+        folder = TempFolder()
+        self.addCleanup(folder.remove)
+        nats = NatsServer(folder.path, "nats", jetstream=True).start()
+        self.addCleanup(nats.stop)
+        client = nats.client()
+        self.addCleanup(client.close)
+        client.js_api("STREAM.CREATE.KV_TWIN_ACCESS", {
+            "name": "KV_TWIN_ACCESS", "subjects": ["$KV.TWIN_ACCESS.>"], "storage": "file"})
+        client.js_publish_all([(f"{key}{n}", b"{}") for n in range(most)])
+
+        def create():
+            return subprocess.run([PROGRAM, "token", "create", "--role=viewer", "--name=n", f"--nats.url={nats.url}"],
+                                  capture_output=True, text=True, timeout=scaled(60), check=False)
+        refused = create()
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn(f"there are {most} tokens and grants already", refused.stderr)
+        client.kv_delete("TWIN_ACCESS", "auth.grant.7")
+        made = create()
+        self.assertEqual(made.returncode, 0, made.stderr)
+        self.assertRegex(made.stdout, r"^fh_[0-9a-f]{16}_")
 
 
 class Denials(AccessCase):

@@ -384,6 +384,29 @@ static bool read_without_memory(void *context)
     return status == BUS_OK;
 }
 
+static void what_is_stored_is_counted_less_what_was_taken_away(void **state)
+{
+    struct bus_error error = {""};
+    size_t count = 7;
+    (void)state;
+    assert_int_equal(access_count_stored(fake_bus(), 0, &count, &error), BUS_OK);
+    assert_int_equal(count, 0);
+    fake_bus_opening(BUS_NOT_FOUND, 0, 0);
+    assert_int_equal(access_count_stored(fake_bus(), 0, &count, &error), BUS_NOT_FOUND);
+    fake_bus_says(BUS_TIMEOUT);
+    for (uint64_t seq = 1; seq <= 3; seq++)
+        fake_bus_comes(&(struct fake_bus_msg){
+            .subject = "$KV.TWIN_ACCESS.auth.token.t",
+            .data = "{}",
+            .seq = seq,
+            .headers = {{seq == 2 ? "KV-Operation" : ACCESS_HEADER_ACTOR, "DEL"}}});
+    assert_int_equal(access_count_stored(fake_bus(), 0, &count, &error), BUS_TIMEOUT);
+    assert_non_null(strstr(error.text, "not read within"));
+    assert_int_equal(access_count_stored(fake_bus(), 60000, &count, &error), BUS_OK);
+    assert_int_equal(count, 2);
+    assert_int_equal(fake_bus_opened().from, BUS_FROM_LAST_PER);
+}
+
 static void want_of_memory_is_told_from_an_entry_that_is_gone(void **state)
 {
     struct writing writing = {*state, new_entry()};
@@ -498,6 +521,7 @@ int main(void)
         TEST(whoever_came_by_a_key_that_was_replaced_is_cut),
         TEST(a_token_is_minted_whole_or_not_at_all),
         TEST(what_is_written_is_waited_for_until_it_is_in_force_here),
+        TEST(what_is_stored_is_counted_less_what_was_taken_away),
         TEST(want_of_memory_is_told_from_an_entry_that_is_gone),
         TEST(what_cannot_be_recorded_is_not_read),
         TEST(two_addresses_in_one_place_are_not_counted_together),
