@@ -322,6 +322,16 @@ static bool note_found(void *closure, const struct access_entry *entry)
     return true;
 }
 
+/* With a token goes all that was granted to it. Nobody is one that has expired. */
+static bool holds_more(const struct http_request *request, const char *token_id)
+{
+    const struct app *app = request->app;
+    struct principal *holder = access_look_up(app->access, token_id);
+    bool more = holder && !principal_within(holder, request->viewer);
+    principal_unref(holder);
+    return more;
+}
+
 static void revoke(const struct http_request *request, struct http_reply *reply,
                    enum access_kind kind)
 {
@@ -336,6 +346,7 @@ static void revoke(const struct http_request *request, struct http_reply *reply,
         http_problem(request, reply, PROBLEM_NOT_FOUND, "There is no %s %s.", words[kind].one, id);
         return;
     }
+    found.within = found.within && (kind == ACCESS_GRANT || !holds_more(request, id));
     if (!found.within || (found.bounds && !viewer_sees_everything(request->viewer))) {
         http_problem(
             request, reply, PROBLEM_FORBIDDEN, "%s",

@@ -183,6 +183,61 @@ static void nobody_takes_away_what_lies_beyond_his_own_scopes(void **state)
     principal_unref(one);
 }
 
+static void a_token_is_taken_away_with_all_that_it_was_granted(void **state)
+{
+    struct access_help *help = *state;
+    static const char *const tokens[] = {"t1", "t2", "t3", "t4"};
+    for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++)
+        access_help_put(help, ACCESS_TOKEN, tokens[i], "s",
+                        i == 3 ? "\"name\":\"n\",\"role\":\"viewer\",\"vehicles\":[\"A-1\"],"
+                                 "\"expires\":\"2026-01-01T00:00:00Z\""
+                               : "\"name\":\"n\",\"role\":\"admin\",\"vehicles\":[\"A-*\"]");
+    access_help_put(help, ACCESS_GRANT, "g1", "", "\"subject\":\"t2\",\"role\":\"viewer\"");
+    struct principal *one = access_help_resolve(help, "fh_t1_s");
+    assert_int_equal(take_away(api_token_revoke, "t2", one), 403);
+    assert_non_null(strstr(buf_cstr(&reply.body), "more than your own scopes"));
+    assert_int_equal(fake_bus_stored(), 0);
+    assert_int_equal(take_away(api_token_revoke, "t3", one), 204);
+    assert_int_equal(take_away(api_token_revoke, "t4", one), 204); /* it has expired */
+    assert_int_equal(take_away(api_token_revoke, "t2", NULL), 204);
+    principal_unref(one);
+}
+
+static void who_is_bounded_grants_within_his_bounds_and_to_whom_he_covers(void **state)
+{
+    struct access_help *help = *state;
+    static const struct {
+        const char *body;
+        int status;
+    } cases[] = {
+        {"{\"subject\":\"t2\",\"vehicles\":[\"A-1\"]}", 201},
+        {"{\"subject\":\"t2\",\"vehicles\":[\"A-1\"],\"deny\":[\"state.>\"]}", 403},
+        {"{\"subject\":\"t2\",\"vehicles\":[\"B-1\"]}", 403},
+        {"{\"subject\":\"t3\",\"vehicles\":[\"A-1\"]}", 403},
+        {"{\"subject\":\"t9\",\"vehicles\":[\"A-1\"]}", 403},
+        {"{\"subject\":\"" HELP_ISSUER "#ann\",\"vehicles\":[\"A-1\"]}", 403},
+    };
+    access_help_put(help, ACCESS_TOKEN, "t1", "s",
+                    "\"name\":\"n\",\"role\":\"admin\",\"vehicles\":[\"A-*\"]");
+    access_help_put(help, ACCESS_TOKEN, "t2", "s",
+                    "\"name\":\"n\",\"role\":\"viewer\",\"vehicles\":[\"A-2\"]");
+    access_help_put(help, ACCESS_TOKEN, "t3", "s", "\"name\":\"n\",\"role\":\"admin\"");
+    struct principal *bounded = access_help_resolve(help, "fh_t1_s");
+    struct principal *whole = access_help_resolve(help, "fh_t3_s");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int all = 0; all < 2; all++) {
+            struct http_request request = fake_http_request(&app, cases[i].body);
+            request.caller = all ? whole : bounded;
+            request.viewer = &request.caller->viewers[CAN_ADMINISTER];
+            request.principal = request.caller->name;
+            int status = ask(api_grant_create, &request);
+            if (status != (all ? 201 : cases[i].status))
+                fail_msg("%s: %d", cases[i].body, status);
+        }
+    principal_unref(bounded);
+    principal_unref(whole);
+}
+
 static void what_cannot_be_revoked_now_is_not_said_to_be(void **state)
 {
     struct access_help *help = *state;
@@ -236,6 +291,8 @@ int main(void)
         TEST(a_key_that_was_used_is_answered_by_what_it_made),
         TEST(want_of_memory_is_not_the_request_s_fault),
         TEST(nobody_takes_away_what_lies_beyond_his_own_scopes),
+        TEST(a_token_is_taken_away_with_all_that_it_was_granted),
+        TEST(who_is_bounded_grants_within_his_bounds_and_to_whom_he_covers),
         TEST(what_cannot_be_revoked_now_is_not_said_to_be),
         TEST(a_question_is_answered_with_the_rule_that_says_so),
     };
