@@ -6,12 +6,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SEEN = 16 * SHELF_PLACES };
+enum {
+    SEEN = 2048,
+    WAYS = 4, /* places that an answer may stand in */
+    SETS = SHELF_PLACES / WAYS,
+    RESPONSE_BYTES = 1024, /* of the library's object and its headers */
+};
 
 /* One event thread's. */
 struct rack {
     struct shelf_place places[SHELF_PLACES];
     uint64_t seen[SEEN]; /* marks that were asked for lately */
+    size_t bytes;        /* of all places */
+    size_t hand;         /* the place to be emptied next */
     struct rack *next;
 };
 
@@ -38,10 +45,11 @@ struct http_shelf *http_shelf_new(void)
     return shelf;
 }
 
-static void empty(struct shelf_place *place)
+static void empty(struct rack *rack, struct shelf_place *place)
 {
     if (place->response)
         MHD_destroy_response(place->response);
+    rack->bytes -= place->bytes;
     *place = (struct shelf_place){0};
 }
 
@@ -52,7 +60,7 @@ void http_shelf_free(struct http_shelf *shelf)
     for (struct rack *rack = shelf->racks, *next; rack; rack = next) {
         next = rack->next;
         for (size_t i = 0; i < SHELF_PLACES; i++)
-            empty(&rack->places[i]);
+            empty(rack, &rack->places[i]);
         free(rack);
     }
     pthread_mutex_destroy(&shelf->lock);
@@ -81,9 +89,48 @@ static size_t mixed(const struct exchange *x, uint64_t mark)
     return (mark + x->accepts_gzip) * UINT64_C(0x9e3779b97f4a7c15) >> 32;
 }
 
-static struct shelf_place *place_of(struct rack *rack, const struct exchange *x, uint64_t mark)
+/* Those that it may stand in. */
+static struct shelf_place *places_of(struct rack *rack, const struct exchange *x, uint64_t mark)
 {
-    return &rack->places[mixed(x, mark) % SHELF_PLACES];
+    return &rack->places[mixed(x, mark) % SETS * WAYS];
+}
+
+static struct shelf_place *place_with(struct rack *rack, const struct exchange *x, uint64_t mark)
+{
+    struct shelf_place *places = places_of(rack, x, mark);
+    for (size_t i = 0; i < WAYS; i++)
+        if (places[i].mark == mark && places[i].gzip == x->accepts_gzip)
+            return &places[i];
+    return NULL;
+}
+
+/* An empty one for it, an old one that is emptied, or NULL: all of them are on their way. */
+static struct shelf_place *place_for(struct rack *rack, const struct exchange *x, uint64_t mark)
+{
+    struct shelf_place *places = places_of(rack, x, mark), *place = place_with(rack, x, mark);
+    for (size_t i = 0; i < WAYS && !place; i++)
+        if (!places[i].response)
+            place = &places[i];
+    for (size_t i = 0; i < WAYS && !place; i++)
+        if (!places[rack->hand++ % WAYS].busy)
+            place = &places[(rack->hand - 1) % WAYS];
+    if (!place || place->busy)
+        return NULL;
+    empty(rack, place);
+    return place;
+}
+
+/* Empties others until so many bytes have room. False where too much is on its way. */
+static bool make_room(struct rack *rack, size_t bytes)
+{
+    for (size_t looked = 0; rack->bytes + bytes > SHELF_BYTES; looked++) {
+        struct shelf_place *place = &rack->places[rack->hand++ % SHELF_PLACES];
+        if (looked == SHELF_PLACES)
+            return false;
+        if (!place->busy)
+            empty(rack, place);
+    }
+    return true;
 }
 
 /* What is asked for once is not kept: it would only push out what is hot, here and in the
@@ -116,9 +163,8 @@ bool http_shelf_find(struct http_shelf *shelf, struct exchange *x, uint64_t mark
     struct rack *rack = rack_of(shelf);
     if (!rack)
         return false;
-    struct shelf_place *place = place_of(rack, x, mark);
-    if (place->mark != mark || place->busy || place->gzip != x->accepts_gzip ||
-        !same_headers(place, &x->reply)) {
+    struct shelf_place *place = place_with(rack, x, mark);
+    if (!place || place->busy || !same_headers(place, &x->reply)) {
         x->reply.mark = seen_before(rack, x, mark) ? mark : 0;
         return false;
     }
@@ -156,11 +202,15 @@ struct MHD_Response *http_shelf_response(const struct exchange *x)
 bool http_shelf_put(struct http_shelf *shelf, struct exchange *x, struct MHD_Response *response,
                     size_t body_bytes)
 {
+    size_t bytes = body_bytes + RESPONSE_BYTES;
     struct rack *rack = body_bytes <= SHELF_BODY_MAX_BYTES ? rack_of(shelf) : NULL;
-    struct shelf_place *place = rack ? place_of(rack, x, x->reply.mark) : NULL;
-    if (!place || place->busy)
+    struct shelf_place *place = NULL;
+    if (rack && make_room(rack, bytes))
+        place = place_for(rack, x, x->reply.mark);
+    if (!place)
         return false;
-    empty(place);
+    rack->bytes += bytes;
+    place->bytes = bytes;
     place->response = response;
     place->mark = x->reply.mark;
     place->header_count = x->reply.header_count;

@@ -6,10 +6,10 @@
  * sent; of its headers only those that differ from request to request are set anew.
  *
  * Limits: each event thread has a shelf of its own, SHELF_PLACES answers of at most
- *         SHELF_BODY_MAX_BYTES. What is asked for a second time is kept, in the place of another
- *         one. An answer that is on its way belongs to that request alone until it has been sent;
- *         whoever asks for the same meanwhile gets one that is made for him.
- * Threads: the event threads of one server; freed when they have ended.
+ *         SHELF_BODY_MAX_BYTES, SHELF_BYTES in all. What is asked for a second time is kept, in the
+ *         place of others. An answer that is on its way belongs to that request alone until it has
+ * been sent; whoever asks for the same meanwhile gets one that is made for him. Threads: the event
+ * threads of one server; freed when they have ended.
  */
 #ifndef HUB_HTTP_SHELF_H
 #define HUB_HTTP_SHELF_H
@@ -18,7 +18,7 @@
 
 struct MHD_Response;
 
-enum { SHELF_PLACES = 128, SHELF_BODY_MAX_BYTES = 8 * 1024 };
+enum { SHELF_PLACES = 1024, SHELF_BODY_MAX_BYTES = 8 * 1024, SHELF_BYTES = 2 << 20 };
 
 struct http_shelf;
 struct http_shelf *http_shelf_new(void);
@@ -29,6 +29,7 @@ struct shelf_place {
     uint64_t mark;                 /* 0: the place is empty */
     struct MHD_Response *response; /* whose body and headers are the answer */
     size_t header_count;           /* of the handler's own */
+    size_t bytes;                  /* of memory, roughly */
     bool gzip;                     /* made for one who accepts it */
     bool packed;                   /* and is gzip */
     bool busy;                     /* some exchange has it */

@@ -1,5 +1,6 @@
 /* Answers that the server keeps (http_kept), over real sockets. */
 #include "http_fixture.h"
+#include "hub/http_shelf.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +15,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { LARGE_BYTES = 6 * 1024, PIPELINED = 2500 };
+enum {
+    LARGE_BYTES = 6 * 1024,
+    PIPELINED = 2500,
+    MORE_THAN_KEPT = 2 * SHELF_BYTES / LARGE_BYTES,
+};
 
 static atomic_int version, written, position;
 static atomic_bool aged;
@@ -127,15 +132,32 @@ static void another_mark_is_another_answer(void **state)
     struct client_reply reply;
     (void)state;
     int fd = client_connect(fixture_port);
-    for (int i = 0; i < 300; i++) { /* more than are kept */
+    for (int i = 0; i < MORE_THAN_KEPT; i++) {
         int now = atomic_fetch_add(&version, 1) + 1;
         for (int again = 0; again < 3; again++) {
-            ask(fd, "GET", "/small", "", &reply);
+            ask(fd, "GET", "/large", "", &reply);
             expect_version(&reply, now);
             client_reply_done(&reply);
         }
     }
-    assert_int_equal(atomic_load(&written), 600);
+    assert_int_equal(atomic_load(&written), 2 * MORE_THAN_KEPT);
+    close(fd);
+}
+
+/* Some are not: two marks may share a place in what remembers those that were asked for. */
+static void most_answers_that_are_asked_for_by_turns_are_kept(void **state)
+{
+    enum { TURNS = 10, ANSWERS = 200, FIRST = 1000000 };
+    struct client_reply reply;
+    (void)state;
+    int fd = client_connect(fixture_port);
+    for (int i = 0; i < TURNS * ANSWERS; i++) {
+        atomic_store(&version, FIRST + i % ANSWERS);
+        ask(fd, "GET", "/small", "", &reply);
+        expect_version(&reply, FIRST + i % ANSWERS);
+        client_reply_done(&reply);
+    }
+    assert_in_range(atomic_load(&written), 2 * ANSWERS, TURNS * ANSWERS / 2);
     close(fd);
 }
 
@@ -256,6 +278,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, fixture_stop)
         TEST(what_is_asked_for_twice_is_kept_and_has_the_headers_of_each_request),
         TEST(another_mark_is_another_answer),
+        TEST(most_answers_that_are_asked_for_by_turns_are_kept),
         TEST(header_that_comes_and_goes_is_on_the_answers_that_it_belongs_to),
         TEST(known_etag_is_a_304_of_a_kept_answer_too),
         TEST(packed_and_plain_are_kept_side_by_side),
