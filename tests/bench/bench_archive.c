@@ -91,8 +91,9 @@ static void streams(struct bus *bus)
 {
     static const char *const names[][2] = {{"TWIN_EVENTS", "fleet.bench.veh.*.evt.>"},
                                            {"TWIN_ACK", "fleet.bench.veh.*.cmdack.>"},
-                                           {"TWIN_RECORD", "fleet.bench.hub.r.record.>"}};
-    for (size_t i = 0; i < 3; i++) {
+                                           {"TWIN_RECORD", "fleet.bench.hub.r.record.>"},
+                                           {"TWIN_CHECKPOINTS", "fleet.bench.hub.r.checkpoint"}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         struct bus_stream_spec spec = {.name = names[i][0], .subject = names[i][1], .replicas = 1};
         struct bus_error error;
         if (bus_stream_create(bus, &spec, &error) != BUS_OK)
@@ -171,6 +172,16 @@ static void empty(struct pg *pg)
                "UPDATE log_head SET next_seq = 1");
 }
 
+/* And in which no checkpoint was ever published. */
+static void forget_checkpoints(struct bus *bus)
+{
+    struct bus_stream_info info;
+    struct bus_error error;
+    if (bus_stream_info(bus, "TWIN_CHECKPOINTS", &info, &error) != BUS_OK ||
+        bus_stream_purge(bus, "TWIN_CHECKPOINTS", info.last_seq + 1, NULL, &error) != BUS_OK)
+        die("TWIN_CHECKPOINTS", error.text);
+}
+
 static void lane_wait(struct record_lane *lane, struct record_lane_status *status,
                       int64_t archived_seq)
 {
@@ -188,6 +199,7 @@ static struct cost lane_cost(struct config *config, struct bus *bus, struct pg *
     struct record_lane_options options = {.config = config, .bus = bus};
     struct record_lane_status status;
     empty(pg);
+    forget_checkpoints(bus);
     struct record_lane *lane = record_lane_start(&options);
     lane_wait(lane, &status, 0);
     int64_t backend = number(pg, "SELECT backend_pid FROM log_head");
