@@ -280,6 +280,48 @@ static void a_question_is_answered_with_the_rule_that_says_so(void **state)
     principal_unref(one);
 }
 
+/* A part by its bare name: to read it is to see some of it, to write it is to replace all of it. */
+static void a_question_about_a_whole_part_is_answered_as_the_handlers_do(void **state)
+{
+    struct access_help *help = *state;
+    static const struct {
+        const char *allow, *deny, *path;
+        bool read, write;
+    } cases[] = {
+        {"desired.>", "state.mode", "desired", true, true},
+        {"desired.mode", "state.mode", "desired", true, false},
+        {"desired.*", "state.mode", "desired", true, false},
+        {"desired", "state.mode", "desired", false, false},
+        {">", "desired.mode", "desired", true, false},
+        {">", "desired.>", "desired", false, false},
+        {">", "desired", "desired", true, false},
+        {">", "desired", "desired.mode", true, true},
+        {"delta", "state.mode", "delta", true, true},
+        {"state.mode", "meta.>", "state", true, false},
+        {"state.>", "state.mode", "state.mode", false, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int writes = 0; writes < 2; writes++) {
+            char members[256], body[128];
+            snprintf(members, sizeof members,
+                     "\"name\":\"n\",\"role\":\"admin\",\"allow\":[\"%s\"],\"deny\":[\"%s\"]",
+                     cases[i].allow, cases[i].deny);
+            snprintf(body, sizeof body, "{\"action\":\"%s\",\"path\":\"%s\"}",
+                     writes ? "write" : "read", cases[i].path);
+            access_help_put(help, ACCESS_TOKEN, "t1", "s", members);
+            struct principal *one = access_help_resolve(help, "fh_t1_s");
+            struct http_request request = fake_http_request(&app, body);
+            request.caller = one;
+            request.principal = one->name;
+            assert_int_equal(ask(api_access_check, &request), 200);
+            bool said = strstr(buf_cstr(&reply.body), "\"allowed\":true") != NULL;
+            if (said != (writes ? cases[i].write : cases[i].read))
+                fail_msg("allow %s deny %s %s: %s", cases[i].allow, cases[i].deny, body,
+                         buf_cstr(&reply.body));
+            principal_unref(one);
+        }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -295,6 +337,7 @@ int main(void)
         TEST(who_is_bounded_grants_within_his_bounds_and_to_whom_he_covers),
         TEST(what_cannot_be_revoked_now_is_not_said_to_be),
         TEST(a_question_is_answered_with_the_rule_that_says_so),
+        TEST(a_question_about_a_whole_part_is_answered_as_the_handlers_do),
     };
     log_setup(LOG_ERROR, false);
     return cmocka_run_group_tests(tests, key_folder_make, key_folder_remove);
