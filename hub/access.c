@@ -354,7 +354,7 @@ int access_take_request(struct access *access, const struct principal *principal
 /* ---- looking ---- */
 
 bool access_list(struct access *access, enum access_kind kind, const char *after, size_t count,
-                 access_show_fn *fn, void *closure)
+                 const struct buf *written, access_show_fn *fn, void *closure)
 {
     size_t shown = 0;
     bool more = false;
@@ -363,7 +363,7 @@ bool access_list(struct access *access, enum access_kind kind, const char *after
         const struct access_entry *entry = access->set.entries[i];
         if (entry->kind != kind || strcmp(entry->id, after) <= 0)
             continue;
-        more = shown == count;
+        more = shown == count || (shown > 0 && written->size_bytes >= ACCESS_PAGE_BYTES);
         if (!more)
             shown += fn(closure, entry);
     }

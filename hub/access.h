@@ -96,9 +96,11 @@ enum bus_status access_write(struct access *access, struct bus *bus,
 /* Shows an entry, with the lock held; false: it is passed over. */
 typedef bool access_show_fn(void *closure, const struct access_entry *entry);
 /* Calls fn for entries of that kind behind `after` ("" for the first), in the order of their ids,
- * until `count` are shown; returns whether there may be more. */
+ * until `count` are shown, or what they are `written` to has ACCESS_PAGE_BYTES: nobody is let in
+ * meanwhile. Returns whether there may be more. */
+enum { ACCESS_PAGE_BYTES = 1 << 20 };
 bool access_list(struct access *access, enum access_kind kind, const char *after, size_t count,
-                 access_show_fn *fn, void *closure);
+                 const struct buf *written, access_show_fn *fn, void *closure);
 /* Calls fn for that one; false where there is none. */
 bool access_with(struct access *access, enum access_kind kind, const char *id, access_show_fn *fn,
                  void *closure);

@@ -58,7 +58,7 @@ static void list(const struct http_request *request, struct http_reply *reply,
         return;
     }
     buf_addf(&reply->body, "{\"%s\":[", words[kind].list);
-    bool more = access_list(app->access, kind, after, size, list_one, &listing);
+    bool more = access_list(app->access, kind, after, size, &reply->body, list_one, &listing);
     buf_addc(&reply->body, ']');
     if (more) {
         struct buf next = BUF_INIT;

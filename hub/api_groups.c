@@ -9,7 +9,10 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BODY_DEPTH = 4 };
+enum {
+    BODY_DEPTH = 4,
+    PAGE_BYTES = 4 << 20, /* where a page ends before it is full: a list of vehicles may be long */
+};
 
 /* A hidden vehicle is in no list. */
 static void write_vids(struct buf *out, const struct group *group, const struct viewer *viewer)
@@ -71,7 +74,8 @@ void api_groups(const struct http_request *request, struct http_reply *reply)
     buf_adds(&reply->body, "{\"groups\":[");
     size_t place = groups_enter(app->groups);
     const struct group *group, *last = NULL;
-    while ((group = groups_next(app->groups, last ? last->name : after)) && written < size) {
+    while ((group = groups_next(app->groups, last ? last->name : after)) && written < size &&
+           reply->body.size_bytes < PAGE_BYTES) {
         if (written++ > 0)
             buf_addc(&reply->body, ',');
         write_group(&reply->body, group, request->viewer);
@@ -137,6 +141,13 @@ static bool answer_failure(const struct http_request *request, struct http_reply
     case GROUPS_UNKNOWN:
         http_problem(request, reply, PROBLEM_NOT_FOUND, "There is no group %s.", name);
         return false;
+    case GROUPS_HIDDEN:
+        http_problem(
+            request, reply, PROBLEM_FORBIDDEN,
+            "Group %s is a list of vehicles of which your access does not cover all, as it "
+            "is or as you want it; make a group of your own vehicles.",
+            name);
+        return false;
     case GROUPS_PRECONDITION:
         http_problem(request, reply, PROBLEM_PRECONDITION_FAILED,
                      "Group %s is not at the revision that If-Match names.", name);
@@ -168,6 +179,7 @@ static enum groups_status write_change(const struct http_request *request,
     const struct app *app = request->app;
     struct groups_change change = {.name = request->path_param[0],
                                    .group = group,
+                                   .viewer = request->viewer,
                                    .if_match = http_header(request, "If-Match"),
                                    .actor = request->principal,
                                    .request_id = request->request_id,

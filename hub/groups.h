@@ -81,7 +81,8 @@ const struct group *groups_next(struct groups *groups, const char *after);
 
 struct groups_change {
     const char *name;
-    const struct group *group; /* its new definition; NULL: it is deleted */
+    const struct group *group;   /* its new definition; NULL: it is deleted */
+    const struct viewer *viewer; /* who changes it; what is hidden from him he does not change */
     const char *if_match;
     const char *actor, *request_id, *remote;
 };
@@ -90,6 +91,8 @@ enum groups_status {
     GROUPS_CREATED,
     GROUPS_UNCHANGED,
     GROUPS_UNKNOWN, /* nothing to delete */
+    GROUPS_HIDDEN,  /* the list as it is, or as it is to be, names vehicles that the viewer does not
+                       see */
     GROUPS_PRECONDITION,
     GROUPS_CYCLE,    /* it would hold itself, or far too many others */
     GROUPS_TOO_MANY, /* GROUPS_MAX */

@@ -63,6 +63,16 @@ static size_t count_of(struct groups *groups)
     return atomic_load(&groups->set)->count;
 }
 
+/* A list that one sees in part would lose the rest, or hand vehicles that one may not command to
+ * who may. */
+static bool sees_all_of(const struct viewer *viewer, const struct group *group)
+{
+    for (size_t i = 0; group && i < group->vid_count; i++)
+        if (!viewer_sees_vehicle(viewer, group->vids[i]))
+            return false;
+    return true;
+}
+
 /* GROUPS_WRITTEN: it is to be written. */
 static enum groups_status judge(struct attempt *attempt)
 {
@@ -77,6 +87,8 @@ static enum groups_status judge(struct attempt *attempt)
     attempt->existed = was != NULL;
     if (!was && !change->group)
         status = GROUPS_UNKNOWN;
+    else if (!sees_all_of(change->viewer, was) || !sees_all_of(change->viewer, change->group))
+        status = GROUPS_HIDDEN;
     else if (star || !if_match_allows(change->if_match, etag))
         status = GROUPS_PRECONDITION;
     else if (was && change->group && strcmp(was->definition, change->group->definition) == 0)

@@ -129,7 +129,7 @@ enum http_route_flags {
     ROUTE_OPEN = 1 << 1,      /* needs no token: livez, readyz, version, openapi.json */
     ROUTE_METRICS = 1 << 2,   /* needs a token only off loopback */
     ROUTE_BODY_JSON = 1 << 3, /* takes a JSON object as its body */
-    ROUTE_SCAN = 1 << 4,      /* reads the whole fleet: runs on a worker of another pool */
+    ROUTE_SCAN = 1 << 4,      /* reads much of memory: runs on a worker of another pool */
     ROUTE_POSITION = 1 << 5,  /* the gate is asked before its handler is called */
     ROUTE_ARCHIVE = 1 << 6,   /* with that: what it reads is the record, not the twins */
     ROUTE_NATS = 1 << 7,      /* waits for NATS: runs on a worker of a third pool */

@@ -47,7 +47,7 @@ const struct http_route routes[] = {
     {"GET", "/v1/fleet/stats", api_fleet_stats, ROUTE_SCAN | ROUTE_POSITION, "filter group_by stats"},
     {"GET", "/v1/fleet/fields", api_fleet_fields, ROUTE_SCAN | ROUTE_POSITION, ""},
 
-    {"GET", "/v1/groups", api_groups, ROUTE_POSITION, "page_size page_token"},
+    {"GET", "/v1/groups", api_groups, ROUTE_SCAN | ROUTE_POSITION, "page_size page_token"},
     {"GET", "/v1/groups/{name}", api_group, ROUTE_POSITION, ""},
     {"PUT", "/v1/groups/{name}", api_group_put, WRITE | ROUTE_OPERATE, ""},
     {"DELETE", "/v1/groups/{name}", api_group_delete, ROUTE_NATS | ROUTE_OPERATE, ""},
@@ -73,10 +73,10 @@ const struct http_route routes[] = {
     {"GET", "/v1/audit/consistency", api_audit_consistency, ROUTE_BLOCKING | ROUTE_AUDIT, "from to"},
     {"GET", "/v1/audit/verify", api_audit_verify, ROUTE_BLOCKING | ROUTE_AUDIT, ""},
 
-    {"GET", "/v1/tokens", api_tokens, ROUTE_AUDIT, "page_size page_token"},
+    {"GET", "/v1/tokens", api_tokens, ROUTE_SCAN | ROUTE_AUDIT, "page_size page_token"},
     {"POST", "/v1/tokens", api_token_create, WRITE | ROUTE_ADMIN, ""},
     {"DELETE", "/v1/tokens/{id}", api_token_revoke, ROUTE_NATS | ROUTE_ADMIN, ""},
-    {"GET", "/v1/grants", api_grants, ROUTE_AUDIT, "page_size page_token"},
+    {"GET", "/v1/grants", api_grants, ROUTE_SCAN | ROUTE_AUDIT, "page_size page_token"},
     {"POST", "/v1/grants", api_grant_create, WRITE | ROUTE_ADMIN, ""},
     {"DELETE", "/v1/grants/{id}", api_grant_revoke, ROUTE_NATS | ROUTE_ADMIN, ""},
     {"POST", "/v1/access:check", api_access_check, ROUTE_BODY_JSON, ""},

@@ -3,8 +3,10 @@ acknowledgement, command and write is on record exactly once, and each twin is t
 kind that its vehicle sent. Judged from the vehicles' own account, the streams and PostgreSQL's tables."""
 
 import base64
+import calendar
 import collections
 import json
+import time
 
 from .fleets import ENDED, FleetCommandCase
 from .record_check import broken_invariants, records, tree_difference
@@ -114,13 +116,44 @@ def _judge_writes(seen, users):
     return found
 
 
+class Crossings:
+    """Commands to one vehicle that came in each other's way: what the vehicle did of the first is not all that counts
+    (contract: a recovery command takes over from what is under way, and a mode that another command has
+    changed is not seen any more by who verifies it)."""
+
+    MODES = ("hold", "rtl", "set_mode")
+    RECOVERY = ("hold", "rtl")
+    NEAR_S = 5  # from the end of one to the sending of the one that ended it
+
+    def __init__(self, judge, command_ids):
+        self.sent = collections.defaultdict(list)  # vid: (time, command, type)
+        for command_id in command_ids:
+            kind = judge.hub.get(f"/v1/commands/{command_id}").json()["type"]
+            for vid, row in judge.states(command_id).items():
+                if row["sent"]:
+                    self.sent[vid].append((_seconds(row["sent"]), command_id, kind))
+
+    def __call__(self, vid, row):
+        crossing = {("cancelled", "superseded"): self.RECOVERY,
+                    ("timed_out", "not_verified"): self.MODES}.get((row["state"], row["reason"]), ())
+        first, last = _seconds(row["sent"]) - self.NEAR_S, _seconds(row["updated"]) + self.NEAR_S
+        return any(kind in crossing and first <= at <= last and not row["cmd_id"].startswith(command_id)
+                   for at, command_id, kind in self.sent[vid])
+
+
+def _seconds(text):
+    whole, _, rest = text.rstrip("Z").partition(".")
+    return calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) + float("0." + (rest or "0"))
+
+
 def judge_commands(stack, command_ids, account, seen):
     """What the hub shows of each command is what the vehicles did, and the record says so too."""
     judge = Commands(stack)
+    crossed = Crossings(judge, command_ids)
     found, states = [], collections.Counter()
     for command_id in command_ids:
         try:
-            command = judge.expect_possible(command_id, account)
+            command = judge.expect_possible(command_id, account, crossed=crossed)
             for vid, row in judge.states(command_id).items():
                 states[row["state"]] += 1
                 cmd_id = row["cmd_id"] or f"{command_id}.{vid}"

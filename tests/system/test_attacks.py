@@ -125,8 +125,8 @@ class Attacks(AccessCase):
         self.assertEqual(self.statuses(answer), [200, 401, 403, 200, 401])
 
     def test_http_1_0_is_answered_once(self):
-        answer = self.raw(b"GET /v1/groups HTTP/1.0\r\nAuthorization: Bearer " + self.admin.encode() +
-                          b"\r\n\r\n" + SMUGGLED)
+        answer = self.raw(f"GET /v1/vehicles/{OWN} HTTP/1.0\r\nAuthorization: Bearer {self.admin}\r\n\r\n".encode() +
+                          SMUGGLED)
         self.assertEqual(answer.count(b"\r\nX-Request-Id:"), 1)
         self.assertIn(b"200", answer.split(b"\r\n", 1)[0])
 
@@ -452,6 +452,14 @@ class Attacks(AccessCase):
         self.assertEqual((found["total_size"], [v["vid"] for v in found["vehicles"]]), (1, [OWN]))
         found = self.get(self.viewer, "/v1/fleet/stats?filter=" + quoted('group("both")'))
         self.assertEqual(found["groups"][0]["count"], 1)
+        # Whoever sees a part of it changes none of it, and finds out nothing by trying.
+        bounded = self.token("operator", vehicles=["OWN-*"])
+        for method, name, body in (("PUT", "both", {"vids": [OWN]}), ("PUT", "both", {"vids": [OWN, OTHER]}),
+                                   ("DELETE", "both", None), ("PUT", "new", {"vids": [OWN, OTHER]})):
+            self.assertEqual(self.status(bounded, method, f"/v1/groups/{name}", body), 403, (method, name, body))
+        self.assertEqual(self.get(self.admin, "/v1/groups/both")["vids"], sorted([OWN, OTHER]))
+        self.assertIn(self.status(bounded, "PUT", "/v1/groups/own", {"vids": [OWN]}), (200, 201))
+        self.assertEqual(self.status(bounded, "DELETE", "/v1/groups/own"), 204)
         # One that is on a denied part may not be asked for.
         self.assertIn(self.status(self.admin, "PUT", "/v1/groups/north",
                                   {"filter": "state.position.lat > 0"}), (200, 201))
