@@ -132,17 +132,25 @@ static const char *read_values(const struct pg_field *fields, struct record *rec
     return NULL;
 }
 
+static bool has_size(const struct pg_field *fields, enum field field)
+{
+    return fields[field].at && fields[field].size == table[field].size;
+}
+
 const char *audit_row_read(const struct pg_field fields[AUDIT_ROW_FIELDS], struct record *record)
 {
     record_init(record);
+    /* First of all which record it is: whatever is wrong with the rest is said of this one. */
+    if (has_size(fields, FIELD_SEQ))
+        record->seq = pg_field_int(&fields[FIELD_SEQ]);
+    if (has_size(fields, FIELD_ID))
+        memcpy(record->id, fields[FIELD_ID].at, RECORD_ID_BYTES);
     for (size_t i = 0; i < FIELD_DATA; i++) {
         bool good = fields[i].at ? table[i].size == 0 || fields[i].size == table[i].size
                                  : table[i].nullable;
         if (!good)
             return table[i].malformed;
     }
-    record->seq = pg_field_int(&fields[FIELD_SEQ]);
-    memcpy(record->id, fields[FIELD_ID].at, RECORD_ID_BYTES);
     memcpy(record->hash, fields[FIELD_HASH].at, RECORD_HASH_BYTES);
     record->vid = text_of(&fields[FIELD_VID]);
     record->region = text_of(&fields[FIELD_REGION]);

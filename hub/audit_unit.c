@@ -57,6 +57,8 @@ void audit_unit_free(struct audit_unit *unit)
 void audit_find(struct audit_finding *first, int64_t seq, const char *format, ...)
 {
     va_list args;
+    if (seq < 1)
+        seq = 1; /* 0 would be no finding, and would undo the one that is there */
     if (first->seq != 0 && first->seq <= seq)
         return;
     first->seq = seq;

@@ -292,6 +292,24 @@ static void what_the_hashed_bytes_do_not_show_is_found_too(void **state)
     assert_bad(nul_seq, "data where jsonb refuses it");
 }
 
+/* A reader of the row gives up before most of its columns; it is said of this record all the same,
+ * and an earlier one stays the first. */
+static void a_column_of_another_length_is_laid_at_its_own_record(void **state)
+{
+    static const char *const changes[] = {"hash = '\\x00'", "hash = hash || '\\x00'", "hash = ''"};
+    (void)state;
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        tamper("UPDATE records SET %s WHERE seq = %lld", changes[i], (long long)event_seq);
+        assert_bad(event_seq, changes[i]);
+        assert_true(report.bad.has_id);
+        restore_record(event_seq);
+    }
+    tamper("UPDATE records SET vid = 'V9' WHERE seq = 17; "
+           "UPDATE records SET hash = '\\x00' WHERE seq = %lld",
+           (long long)event_seq);
+    assert_bad(17, "an earlier record changed");
+}
+
 static void deleted_added_and_exchanged_records_are_found(void **state)
 {
     (void)state;
@@ -463,6 +481,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(untouched_record_is_good),
         cmocka_unit_test_setup(every_column_of_every_sort_of_record_is_covered, restore),
         cmocka_unit_test_setup(what_the_hashed_bytes_do_not_show_is_found_too, restore),
+        cmocka_unit_test_setup(a_column_of_another_length_is_laid_at_its_own_record, restore),
         cmocka_unit_test_setup(deleted_added_and_exchanged_records_are_found, restore),
         cmocka_unit_test_setup(a_record_behind_the_end_is_found, restore),
         cmocka_unit_test_setup(a_record_rewritten_with_its_hash_is_found, restore),
