@@ -1,5 +1,6 @@
 #include "hub/audit_db.h"
 
+#include "hub/audit_floor.h"
 #include "hub/audit_marks.h"
 #include "hub/tree_store.h"
 
@@ -65,11 +66,19 @@ static void unusable(struct audit_report *report, const char *text)
 
 /* ---- what there is ---- */
 
-/* The head of the log against its tree and its last rows. */
-static void judge_head(struct verification *v, int64_t records, int64_t last_row,
-                       const char *tree_error)
+/* What the database has of the log at its two ends. */
+struct head {
+    int64_t records; /* as log_head has it */
+    bool has_rows;
+    int64_t first_row, last_row;
+    int64_t last_checkpoint; /* 0: none */
+};
+
+/* The head of the log against its tree, its first and last rows, and its last checkpoint. */
+static void judge_head(struct verification *v, const struct head *head, const char *tree_error)
 {
     struct audit_finding *bad = &v->report->bad;
+    int64_t records = head->records;
     if (tree_error) {
         audit_find(bad, records > 0 ? records : 1, "%s", tree_error);
         return;
@@ -78,10 +87,18 @@ static void judge_head(struct verification *v, int64_t records, int64_t last_row
         audit_find(bad, (v->edge.size < records ? v->edge.size : records) + 1,
                    "the log says that it has %lld records, and its tree has %lld",
                    (long long)records, (long long)v->edge.size);
-    if (last_row > v->edge.size)
+    if (head->has_rows && head->first_row < 1)
+        audit_find(bad, 1, "there is a record before the first of the log, with seq %lld",
+                   (long long)head->first_row);
+    if (head->last_row > v->edge.size)
         audit_find(bad, v->edge.size + 1,
                    "there is a record behind the end of the log, with seq %lld",
-                   (long long)last_row);
+                   (long long)head->last_row);
+    if (head->last_checkpoint > v->edge.size)
+        audit_find(bad, v->edge.size + 1,
+                   "there is a checkpoint of %lld records, and there are %lld: the end was cut "
+                   "off, or the checkpoint was made up",
+                   (long long)head->last_checkpoint, (long long)v->edge.size);
 }
 
 static enum pg_status load_upper(struct verification *v, struct pg *pg, struct pg_error *error)
@@ -128,24 +145,28 @@ static enum pg_status check_excess(struct verification *v, struct pg *pg, struct
     return status;
 }
 
-/* Up to where retention went, by its own records: those are in the tree as any other. What it has
- * only noted so far anybody could have noted who can write to the database. */
-static enum pg_status load_dropped(struct verification *v, struct pg *pg, struct pg_error *error)
+static enum pg_status load_dropped(struct verification *v, struct pg *pg, int64_t size,
+                                   struct pg_error *error)
 {
-    static const struct pg_statement newest = {
-        .sql = "SELECT coalesce(max(floor) FILTER (WHERE recorded), 1) - 1, "
-               "coalesce(max(floor), 1) - 1 FROM (SELECT recorded, CASE WHEN data->>'floor_seq' ~ "
-               "'^[0-9]{1,18}$' THEN (data->>'floor_seq')::bigint END AS floor FROM "
-               "(SELECT true AS recorded, data FROM records WHERE kind = 'system' AND "
-               "type = 'retention' UNION ALL SELECT false, data::jsonb FROM record_notes "
-               "WHERE type = 'retention' AND NOT recorded) AS r) AS f"};
-    struct pg_result *rows = NULL;
-    enum pg_status status = pg_run(pg, &newest, NULL, &rows, error);
+    struct audit_floor floor;
+    enum pg_status status = audit_floor_read(pg, size, &floor, error);
     if (status == PG_OK) {
-        v->scope.dropped_to = pg_get_int(rows, 0, 0);
-        v->noted_to = pg_get_int(rows, 0, 1);
+        v->scope.dropped_to = floor.dropped_to;
+        v->noted_to = floor.noted_to;
     }
-    pg_result_free(rows);
+    return status;
+}
+
+/* A question of the log as far as it is verified, which is $1. */
+static enum pg_status run_sized(const struct verification *v, struct pg *pg,
+                                const struct pg_statement *statement, struct pg_result **rows,
+                                struct pg_error *error)
+{
+    struct pg_params params;
+    pg_params_init(&params);
+    pg_add_int8(&params, v->edge.size);
+    enum pg_status status = pg_run(pg, statement, &params, rows, error);
+    pg_params_done(&params);
     return status;
 }
 
@@ -160,7 +181,7 @@ static enum pg_status check_kept(struct verification *v, struct pg *pg, struct p
             "(data->>'kept')::bigint AS kept, data->>'kept_hash' AS hash, "
             "coalesce((data->>'archived_from')::timestamptz, '-infinity') AS lower, "
             "(data->>'archived_to')::timestamptz AS upper FROM (SELECT seq, data FROM records "
-            "WHERE kind = 'system' AND type = 'retention' UNION ALL "
+            "WHERE " AUDIT_FLOOR_RECORDS " AND seq BETWEEN 1 AND $1::bigint UNION ALL "
             "SELECT 9223372036854775807, data::jsonb FROM record_notes "
             "WHERE type = 'retention' AND NOT recorded) AS r "
             "CROSS JOIN LATERAL (SELECT (data->>'archived_to')::timestamptz AS upper) AS u "
@@ -170,7 +191,7 @@ static enum pg_status check_kept(struct verification *v, struct pg *pg, struct p
             "WHERE archived >= s.lower AND archived < s.upper) AS there "
             "WHERE s.kept > 0 AND (there.count <> s.kept OR there.hash IS DISTINCT FROM s.hash)"};
     struct pg_result *rows = NULL;
-    enum pg_status status = pg_run(pg, &compare, NULL, &rows, error);
+    enum pg_status status = run_sized(v, pg, &compare, &rows, error);
     for (int row = 0; status == PG_OK && row < pg_rows(rows); row++)
         audit_find(&v->report->bad, pg_get_int(rows, row, 0),
                    "of the records that a hold keeps from here on, %lld when retention came, there "
@@ -183,9 +204,11 @@ static enum pg_status check_kept(struct verification *v, struct pg *pg, struct p
 static enum pg_status look(struct verification *v, struct pg *pg, struct pg_error *error)
 {
     static const struct pg_statement head = {
-        .sql = "SELECT next_seq - 1, scope, coalesce((SELECT max(seq) FROM records), 0) "
-               "FROM log_head"};
+        .sql = "SELECT next_seq - 1, scope, (SELECT min(seq) FROM records), "
+               "coalesce((SELECT max(seq) FROM records), 0), "
+               "coalesce((SELECT max(size) FROM checkpoints), 0) FROM log_head"};
     struct pg_result *rows = NULL;
+    struct head found;
     struct pg_error tree_error = {.text = ""};
     enum pg_status status =
         pg_script(pg, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY", error);
@@ -198,7 +221,11 @@ static enum pg_status look(struct verification *v, struct pg *pg, struct pg_erro
         *error = (struct pg_error){.text = "log_head has not one row: this is no record"};
         return PG_FAILED;
     }
-    int64_t records = pg_get_int(rows, 0, 0), last_row = pg_get_int(rows, 0, 2);
+    found.records = pg_get_int(rows, 0, 0);
+    found.has_rows = !pg_get_null(rows, 0, 2);
+    found.first_row = found.has_rows ? pg_get_int(rows, 0, 2) : 0;
+    found.last_row = pg_get_int(rows, 0, 3);
+    found.last_checkpoint = pg_get_int(rows, 0, 4);
     snprintf(v->report->origin, sizeof v->report->origin, "fleethub/%s",
              pg_get_bytes(rows, 0, 1, NULL));
     pg_result_free(rows);
@@ -208,14 +235,14 @@ static enum pg_status look(struct verification *v, struct pg *pg, struct pg_erro
         *error = tree_error;
         return status;
     }
-    judge_head(v, records, last_row, tree_bad ? tree_error.text : NULL);
+    judge_head(v, &found, tree_bad ? tree_error.text : NULL);
     if (tree_bad)
         v->edge.size = 0;
     status = check_excess(v, pg, error);
     if (status == PG_OK)
         status = load_upper(v, pg, error);
     if (status == PG_OK)
-        status = load_dropped(v, pg, error);
+        status = load_dropped(v, pg, v->edge.size, error);
     if (status == PG_OK)
         status = check_kept(v, pg, error);
     if (status == PG_OK)
@@ -365,7 +392,7 @@ static bool judge_given(struct verification *v)
         }
         audit_judge_introduced(&v->scope, note, &mark);
         if (mark.trust == AUDIT_FORGED ||
-            (request->keys->count > 0 && mark.trust != AUDIT_TRUSTED && mark.introduced_by == 0)) {
+            (request->keys->count > 0 && mark.trust != AUDIT_TRUSTED && mark.introduced_by < 1)) {
             unusable(report, "the checkpoint given is not signed by a key that is trusted");
             return false;
         }
@@ -384,9 +411,10 @@ static enum pg_status load_introduced(struct verification *v, struct pg *pg, str
 {
     static const struct pg_statement named = {
         .sql = "SELECT seq, data ->> 'key' FROM records WHERE type = 'signing_key' AND "
-               "kind = 'system' AND jsonb_typeof(data -> 'key') = 'string' ORDER BY seq"};
+               "kind = 'system' AND stream IS NULL AND jsonb_typeof(data -> 'key') = 'string' "
+               "AND seq BETWEEN 1 AND $1::bigint ORDER BY seq"};
     struct pg_result *rows = NULL;
-    enum pg_status status = pg_run(pg, &named, NULL, &rows, error);
+    enum pg_status status = run_sized(v, pg, &named, &rows, error);
     if (status != PG_OK)
         return status;
     size_t count = (size_t)pg_rows(rows);
@@ -415,8 +443,9 @@ static void excuse_retention(struct verification *v)
     struct pg *pg = NULL;
     struct pg_error error;
     int64_t seq = v->report->bad.seq, before = v->scope.dropped_to;
-    if (connect_to(v->request, &pg, &error) == PG_OK && load_dropped(v, pg, &error) == PG_OK &&
-        seq > before && (seq <= v->scope.dropped_to || seq <= v->noted_to))
+    if (connect_to(v->request, &pg, &error) == PG_OK &&
+        load_dropped(v, pg, INT64_MAX, &error) == PG_OK && seq > before &&
+        (seq <= v->scope.dropped_to || seq <= v->noted_to))
         unusable(v->report, "retention is dropping records, or somebody says so: it was not on "
                             "record yet. Verify again, while the hub runs");
     pg_close(pg);

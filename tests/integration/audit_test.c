@@ -338,6 +338,45 @@ static void a_record_behind_the_end_is_found(void **state)
     assert_bad(RECORDS + 7, "a record more");
 }
 
+/* Rows beside the log are in no tree: neither are they records, nor do they prove anything. */
+static void a_record_before_the_first_is_found(void **state)
+{
+    static const char *const seqs[] = {"0", "-1", "-9223372036854775808"};
+    (void)state;
+    for (size_t i = 0; i < sizeof seqs / sizeof *seqs; i++) {
+        tamper("CREATE TEMP TABLE one AS SELECT * FROM records WHERE seq = 5; "
+               "UPDATE one SET seq = %s; INSERT INTO records SELECT * FROM one; DROP TABLE one",
+               seqs[i]);
+        assert_bad(1, seqs[i]);
+        tamper("DELETE FROM records WHERE seq < 1");
+    }
+    assert_good();
+}
+
+/* What says that retention did it has to be on record itself, by the hub, as retention says it. */
+static void deletion_is_not_excused_by_what_is_no_record_of_retention(void **state)
+{
+    static const char *const sets[] = {
+        "seq = 0, kind = 'system'",       /* beside the log */
+        "seq = 1000000, kind = 'system'", /* behind its end */
+        "seq = 5, kind = 'event'",        /* a vehicle's */
+        "seq = 5, kind = 'system'",       /* published to the hub's own stream */
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
+        tamper("CREATE TEMP TABLE one AS SELECT * FROM records WHERE seq = 5; "
+               "UPDATE one SET %s, type = 'retention', data = '{\"floor_seq\": 2000}'%s; "
+               "DELETE FROM records WHERE seq BETWEEN 3 AND 1999; "
+               "INSERT INTO records SELECT * FROM one; DROP TABLE one",
+               sets[i], strstr(sets[i], "seq = 5") ? "" : ", stream = NULL, stream_seq = NULL");
+        verify_with(&keys);
+        if (report.verdict != AUDIT_BAD || report.bad.seq > 3)
+            fail_msg("%s: verdict %d, record %lld: %s", sets[i], (int)report.verdict,
+                     (long long)report.bad.seq, report.bad.reason);
+        restore(NULL);
+    }
+}
+
 static void a_record_rewritten_with_its_hash_is_found(void **state)
 {
     (void)state;
@@ -424,6 +463,18 @@ static void checkpoints_are_part_of_it(void **state)
     assert_bad(1, "all checkpoints signed by another key");
 }
 
+/* The key's holder signed a longer log than there is. */
+static void the_end_cut_off_is_shown_by_the_checkpoints_left_in_place(void **state)
+{
+    (void)state;
+    tamper("DELETE FROM records WHERE seq > 2000; UPDATE log_head SET next_seq = 2001");
+    audit_help_rebuild();
+    assert_bad(2001, "the end cut off, its checkpoints left");
+    verify_with(&(struct audit_keys){.count = 0});
+    assert_int_equal(report.verdict, AUDIT_BAD);
+    assert_int_equal(report.bad.seq, 2001);
+}
+
 static void checkpoint_from_elsewhere_shows_what_is_cut_off(void **state)
 {
     (void)state;
@@ -484,11 +535,14 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(a_column_of_another_length_is_laid_at_its_own_record, restore),
         cmocka_unit_test_setup(deleted_added_and_exchanged_records_are_found, restore),
         cmocka_unit_test_setup(a_record_behind_the_end_is_found, restore),
+        cmocka_unit_test_setup(a_record_before_the_first_is_found, restore),
+        cmocka_unit_test_setup(deletion_is_not_excused_by_what_is_no_record_of_retention, restore),
         cmocka_unit_test_setup(a_record_rewritten_with_its_hash_is_found, restore),
         cmocka_unit_test_setup(a_record_rewritten_with_all_of_the_tree_is_found_by_checkpoints,
                                restore),
         cmocka_unit_test_setup(tree_and_head_are_part_of_it, restore),
         cmocka_unit_test_setup(checkpoints_are_part_of_it, restore),
+        cmocka_unit_test_setup(the_end_cut_off_is_shown_by_the_checkpoints_left_in_place, restore),
         cmocka_unit_test_setup(checkpoint_from_elsewhere_shows_what_is_cut_off, restore),
         cmocka_unit_test_setup(holder_of_the_key_is_found_out_by_what_was_published, restore),
         cmocka_unit_test_setup(checkpoint_of_another_log_or_key_is_no_evidence, restore),
