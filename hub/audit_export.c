@@ -1,5 +1,6 @@
 #include "hub/audit_export.h"
 
+#include "hub/audit_floor.h"
 #include "hub/audit_row.h"
 #include "hub/clock.h"
 #include "hub/tree_store.h"
@@ -33,7 +34,10 @@ struct exporting {
     struct stop *stops;
     size_t stop_count, next_stop;
     char origin[AUDIT_NAME_BYTES];
-    bool whole; /* no condition: every checkpoint goes with it */
+    bool whole;      /* no condition: every checkpoint goes with it */
+    bool dense;      /* no condition but on seq: every record from `wanted` on goes with it */
+    int64_t wanted;  /* the next one that does */
+    int64_t gone_to; /* retention has it on record that it went up to here */
     char *error;
 };
 
@@ -108,6 +112,27 @@ static bool stop_to(struct exporting *exporting, int64_t to)
     return true;
 }
 
+/* Up to there are no more rows: a gap is retention's, or this is no export of what was asked for.
+ */
+static bool check_gap(struct exporting *exporting, int64_t to)
+{
+    struct audit_floor floor;
+    struct pg_error error;
+    if (!exporting->dense || exporting->wanted > to || to <= exporting->gone_to)
+        return true;
+    if (audit_floor_read(exporting->pg, exporting->tree->edge.size, &floor, &error) != PG_OK)
+        return fail(exporting, error.text);
+    exporting->gone_to = floor.dropped_to;
+    if (to <= exporting->gone_to)
+        return true;
+    snprintf(exporting->error, AUDIT_ERROR_BYTES,
+             "record %lld is missing, and there is no record that retention dropped it: run "
+             "`fleethub audit verify`, or export again where retention is at work",
+             (long long)(exporting->wanted > exporting->gone_to ? exporting->wanted
+                                                                : exporting->gone_to + 1));
+    return false;
+}
+
 static bool write_record(struct exporting *exporting, const struct pg_field *fields)
 {
     struct record record;
@@ -118,6 +143,9 @@ static bool write_record(struct exporting *exporting, const struct pg_field *fie
                  (long long)record.seq, reason ? reason : "its seq is there twice");
         return false;
     }
+    if (!check_gap(exporting, record.seq - 1))
+        return false;
+    exporting->wanted = record.seq + 1;
     if (!stop_to(exporting, record.seq - 1) || !skip_to(exporting, record.seq - 1))
         return false;
     record_write_public(&exporting->out, &record, true);
@@ -180,12 +208,14 @@ static bool export_rows(struct exporting *exporting)
     if (selection->to_seq > 0 && selection->to_seq < to)
         to = selection->to_seq;
     write_condition(selection, condition);
+    exporting->dense = condition[0] == '\0';
+    exporting->wanted = from + 1;
     for (; from < to; from += CHUNK_RECORDS) {
         int64_t end = from + CHUNK_RECORDS < to ? from + CHUNK_RECORDS : to;
         if (!export_chunk(exporting, from, end, condition))
             return false;
     }
-    return true;
+    return check_gap(exporting, to);
 }
 
 /* ---- what goes around it ---- */

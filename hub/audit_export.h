@@ -3,6 +3,9 @@
  * (docs/record-format.md): records, checkpoints, public keys, and for what is not in it the nodes
  * of the tree that stand for it. NDJSON, so that its records are lines as the API has them.
  *
+ * Where nothing but a range of `seq` is asked for, every record of it is there, or there is a
+ * record that retention dropped it: a gap that nothing explains is no export, but an error.
+ *
  * Rows are read and written one after the other: any number in constant memory, and some hundred
  * bytes for each checkpoint that goes with them.
  *

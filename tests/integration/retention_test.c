@@ -1,16 +1,19 @@
 /* Retention and holds: what goes, what stays, what is said about it, and that proofs still work. */
 #include "hub/retention.h"
 
-#include "hub/audit_db.h"
+#include "hub/audit_export.h"
+#include "hub/audit_file.h"
 #include "hub/clock.h"
 #include "hub/record_keeper.h"
 #include "hub/tree_store.h"
 #include "tests/integration/record_help.h"
+#include "twin/timestamp.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -420,6 +423,46 @@ static struct audit_report verify(void)
     return report;
 }
 
+/* An export of all of the record, or from a record on; false, and why. */
+static bool export_from(int64_t from_seq, struct buf *text, char error[AUDIT_ERROR_BYTES])
+{
+    char *bytes = NULL;
+    size_t size = 0;
+    struct audit_export_report report;
+    struct audit_export_request request = {
+        .dsn = help.postgres.dsn,
+        .selection = {.start_ns = TIMESTAMP_NONE, .end_ns = TIMESTAMP_NONE, .from_seq = from_seq},
+        .out = open_memstream(&bytes, &size)};
+    bool done = audit_export(&request, &report, error);
+    fclose(request.out);
+    buf_reset(text);
+    buf_add(text, bytes, size);
+    free(bytes);
+    return done;
+}
+
+static void assert_export_good(struct buf *text)
+{
+    static const struct audit_keys no_keys;
+    struct audit_request request = {.keys = &no_keys};
+    struct audit_report report;
+    struct audit_file *file = audit_file_new(&request, &report);
+    assert_non_null(file);
+    for (const char *at = buf_cstr(text), *end; (end = strchr(at, '\n')); at = end + 1)
+        audit_file_line(file, at, (size_t)(end - at));
+    audit_file_end(file);
+    if (report.verdict != AUDIT_GOOD)
+        fail_msg("%lld: %s %s", (long long)report.bad.seq, report.bad.reason, report.error);
+}
+
+static void assert_no_export(int64_t from_seq, struct buf *text, const char *why)
+{
+    char error[AUDIT_ERROR_BYTES] = "";
+    assert_false(export_from(from_seq, text, error));
+    if (!strstr(error, why))
+        fail_msg("%s", error);
+}
+
 /* What retention took is not missing; what somebody else took is. */
 static void verification_tells_retention_from_deletion(void **state)
 {
@@ -454,11 +497,24 @@ static void verification_tells_retention_from_deletion(void **state)
     assert_int_equal(report.rows, HELD + STAYING + 1);
     assert_int_equal(report.records, GONE + HELD + STAYING + 1);
 
+    struct buf text = BUF_INIT;
+    char why[AUDIT_ERROR_BYTES];
+    assert_true(export_from(0, &text, why));
+    assert_export_good(&text);
+
     pg_server_script(help.pg, "CREATE TABLE aside AS SELECT * FROM records");
     pg_server_script(help.pg, "DELETE FROM records WHERE seq = 61");
     report = verify();
     assert_int_equal(report.verdict, AUDIT_BAD);
     assert_int_equal(report.bad.seq, GONE + HELD + 1);
+    assert_no_export(0, &text, "record 61 is missing");
+    assert_no_export(61, &text, "record 61 is missing");
+    assert_true(export_from(62, &text, why));
+    assert_export_good(&text);
+    pg_server_script(help.pg,
+                     "DELETE FROM records WHERE seq = 121"); /* the last one, by retention */
+    assert_no_export(62, &text, "record 121 is missing");
+    pg_server_script(help.pg, "INSERT INTO records SELECT * FROM aside WHERE seq = 121");
     /* Somebody who says that it was retention, where the hub did not. */
     pg_server_script(help.pg, "UPDATE retention_runs SET last_seq = 100");
     assert_int_equal(verify().verdict, AUDIT_BAD);
@@ -471,6 +527,7 @@ static void verification_tells_retention_from_deletion(void **state)
     assert_int_equal(report.verdict, AUDIT_BAD);
     assert_int_equal(report.bad.seq, GONE + 1);
     assert_non_null(strstr(report.bad.reason, "of the records that a hold keeps"));
+    buf_done(&text);
 }
 
 /* ---- the keeper ---- */
