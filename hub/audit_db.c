@@ -23,7 +23,6 @@ struct verification {
     struct audit_scope scope;
     int64_t units;
     struct audit_unit_result *results;
-    struct audit_introduced *introduced;
     int64_t noted_to;        /* retention says that it went up to here, but not on record yet */
     struct tree_tile *upper; /* the stored tiles above the units' */
     size_t upper_count;
@@ -390,7 +389,7 @@ static bool judge_given(struct verification *v)
             unusable(report, "the checkpoint given is of another record than this database");
             return false;
         }
-        audit_judge_introduced(&v->scope, note, &mark);
+        audit_chain_judge(&v->scope.chain, note, &mark.trust, &mark.introduced_by);
         if (mark.trust == AUDIT_FORGED ||
             (request->keys->count > 0 && mark.trust != AUDIT_TRUSTED && mark.introduced_by < 1)) {
             unusable(report, "the checkpoint given is not signed by a key that is trusted");
@@ -410,28 +409,23 @@ static bool judge_given(struct verification *v)
 static enum pg_status load_introduced(struct verification *v, struct pg *pg, struct pg_error *error)
 {
     static const struct pg_statement named = {
-        .sql = "SELECT seq, data ->> 'key' FROM records WHERE type = 'signing_key' AND "
-               "kind = 'system' AND stream IS NULL AND jsonb_typeof(data -> 'key') = 'string' "
+        .sql = "SELECT seq, data ->> 'key', CASE WHEN jsonb_typeof(data -> 'signature') = 'string' "
+               "THEN data ->> 'signature' END FROM records WHERE type = '" AUDIT_CHAIN_TYPE
+               "' AND kind = 'system' AND stream IS NULL AND "
+               "jsonb_typeof(data -> 'key') = 'string' "
                "AND seq BETWEEN 1 AND $1::bigint ORDER BY seq"};
     struct pg_result *rows = NULL;
     enum pg_status status = run_sized(v, pg, &named, &rows, error);
-    if (status != PG_OK)
-        return status;
-    size_t count = (size_t)pg_rows(rows);
-    v->introduced = calloc(count ? count : 1, sizeof *v->introduced);
-    for (size_t i = 0; v->introduced && i < count; i++) {
-        size_t size;
-        const char *text = pg_get_bytes(rows, (int)i, 1, &size);
-        struct audit_introduced *introduced = &v->introduced[v->scope.introduced_count];
-        introduced->seq = pg_get_int(rows, (int)i, 0);
-        v->scope.introduced_count += audit_vkey_read(text, size, &introduced->key);
+    for (int row = 0; status == PG_OK && row < pg_rows(rows); row++) {
+        struct slice vkey, signature = {NULL, 0};
+        vkey.at = pg_get_bytes(rows, row, 1, &vkey.size);
+        if (!pg_get_null(rows, row, 2))
+            signature.at = pg_get_bytes(rows, row, 2, &signature.size);
+        audit_chain_take(&v->scope.chain, v->request->keys, pg_get_int(rows, row, 0), vkey,
+                         signature);
     }
-    v->scope.introduced = v->introduced;
     pg_result_free(rows);
-    if (v->introduced)
-        return PG_OK;
-    *error = (struct pg_error){.text = "no memory"};
-    return PG_FAILED;
+    return status;
 }
 
 /* ---- the whole ---- */
@@ -505,7 +499,6 @@ void audit_db_verify(const struct audit_request *request, struct audit_report *r
     for (int64_t i = 0; v->results && i < v->units; i++)
         free(v->results[i].marks);
     free(v->results);
-    free(v->introduced);
     free(v->upper);
     free(v);
 }

@@ -1,6 +1,7 @@
 #include "hub/audit_file.h"
 
 #include "hub/audit_export.h"
+#include "hub/audit_skips.h"
 #include "hub/record_hash.h"
 #include "twin/doc.h"
 
@@ -17,8 +18,7 @@ struct audit_file {
     struct buf scratch;
     struct audit_keys keys; /* that are trusted */
     bool own_keys;
-    struct audit_introduced introduced[AUDIT_KEYS_MAX];
-    size_t introduced_count;
+    struct audit_chain chain; /* and that the record names */
 
     int64_t line;
     bool begun, ended, over;
@@ -26,6 +26,8 @@ struct audit_file {
     struct tree_hash root;
     struct tree_spine spine; /* of what has been read */
     int64_t records;
+    bool whole; /* nothing was selected: what is not there has to be explained */
+    struct audit_skips skips;
     int64_t good_to;        /* up to here a checkpoint that counts has held */
     int64_t outside_to;     /* and one from elsewhere */
     int64_t untrusted_size; /* the last checkpoint that no trusted key signed */
@@ -150,6 +152,22 @@ static bool take_outside(struct audit_file *file)
     return true;
 }
 
+static bool is_nothing(struct doc_ref value)
+{
+    int64_t number;
+    return !doc_exists(value) || doc_is(value, DOC_NULL) ||
+           (doc_is_number(value) && doc_int(value, &number) && number == 0);
+}
+
+static bool is_whole(struct doc_ref selection)
+{
+    static const char *const conditions[] = {"vid", "start_time", "end_time", "from_seq", "to_seq"};
+    for (size_t i = 0; i < sizeof conditions / sizeof *conditions; i++)
+        if (!is_nothing(doc_getz(selection, conditions[i])))
+            return false;
+    return true;
+}
+
 static bool take_header(struct audit_file *file, struct doc_ref root)
 {
     struct slice origin;
@@ -163,6 +181,7 @@ static bool take_header(struct audit_file *file, struct doc_ref root)
     memcpy(file->report->origin, origin.at, origin.size);
     file->report->records = file->size;
     file->report->head = file->root;
+    file->whole = is_whole(doc_getz(root, "selection"));
     file->begun = true;
     return take_outside(file);
 }
@@ -208,6 +227,7 @@ static bool take_skip(struct audit_file *file, struct doc_ref root)
         count > file->size - file->spine.size || !doc_is(nodes, DOC_ARRAY))
         return bad_line(file, "what stands for records that are not in the file is malformed");
     int64_t to = file->spine.size + count;
+    audit_skips_add(&file->skips, file->spine.size + 1, to);
     for (struct doc_ref item = doc_first(nodes); doc_exists(item); item = doc_next(nodes, item)) {
         struct tree_hash node;
         if (file->spine.size >= to || !get_hash(item, &node))
@@ -267,22 +287,49 @@ static void find_record(struct audit_file *file, const struct record_line *recor
     memcpy(bad->id, record->id, RECORD_ID_BYTES);
 }
 
-/* A record that names a key: once a checkpoint covers it, that key is as good as its own. */
-static void take_introduction(struct audit_file *file, const char *line, size_t size, int64_t seq)
+static bool says(struct slice text, const char *what)
 {
-    static const char type[] = ",\"type\":\"signing_key\",", kind[] = ",\"kind\":\"system\",";
-    static const struct doc_limits limits = {OTHER_LINE_MAX_BYTES, RECORD_DEPTH_MAX};
-    struct doc_ref root;
-    struct slice text;
-    if (!memmem(line, size, type, sizeof type - 1) || !memmem(line, size, kind, sizeof kind - 1) ||
-        file->introduced_count == AUDIT_KEYS_MAX ||
-        doc_parse(file->parser, line, size, limits, &root) != DOC_OK ||
-        !get_text(root, "type", &text) || text.size != strlen("signing_key") ||
-        !get_text(doc_getz(root, "data"), "key", &text))
+    return text.size == strlen(what) && memcmp(text.at, what, text.size) == 0;
+}
+
+/* A record that names a key: once a checkpoint covers it, that key is as good as the one that
+ * vouches for it there. */
+static void take_introduction(struct audit_file *file, struct doc_ref data, int64_t seq)
+{
+    struct slice key, signature = {NULL, 0};
+    if (!get_text(data, "key", &key))
         return;
-    struct audit_introduced *introduced = &file->introduced[file->introduced_count];
-    introduced->seq = seq;
-    file->introduced_count += audit_vkey_read(text.at, text.size, &introduced->key);
+    get_text(data, "signature", &signature);
+    audit_chain_take(&file->chain, &file->keys, seq, key, signature);
+}
+
+static void take_retention(struct audit_file *file, struct doc_ref data)
+{
+    int64_t floor;
+    if (doc_int(doc_getz(data, "floor_seq"), &floor))
+        audit_skips_dropped(&file->skips, floor - 1);
+}
+
+/* What the hub itself says of the record counts here: kind `system`, and by no stream. The kind
+ * stands behind the hash in every record's line, so that only few are parsed. */
+static void take_own(struct audit_file *file, const char *line, size_t size,
+                     const struct record_line *record)
+{
+    static const struct doc_limits limits = {OTHER_LINE_MAX_BYTES, RECORD_DEPTH_MAX};
+    static const char system[] = ",\"kind\":\"system\",";
+    const char *behind = line + record->hash_at + HASH_MEMBER_BYTES;
+    struct doc_ref root;
+    struct slice kind, type;
+    if ((size_t)(line + size - behind) < sizeof system - 1 ||
+        memcmp(behind, system, sizeof system - 1) != 0 ||
+        doc_parse(file->parser, line, size, limits, &root) != DOC_OK ||
+        !get_text(root, "kind", &kind) || !says(kind, "system") || !get_text(root, "type", &type) ||
+        !doc_is(doc_getz(root, "stream"), DOC_NULL))
+        return;
+    if (says(type, AUDIT_CHAIN_TYPE))
+        take_introduction(file, doc_getz(root, "data"), record->seq);
+    else if (says(type, "retention"))
+        take_retention(file, doc_getz(root, "data"));
 }
 
 static bool take_record(struct audit_file *file, const char *line, size_t size)
@@ -315,7 +362,7 @@ static bool take_record(struct audit_file *file, const char *line, size_t size)
      * laid at the door of all others up to the next checkpoint. */
     memcpy(leaf.bytes, record.hash, sizeof leaf.bytes);
     file->records++;
-    take_introduction(file, line, size, record.seq);
+    take_own(file, line, size, &record);
     return take_node(file, 0, &leaf);
 }
 
@@ -323,10 +370,8 @@ static bool take_record(struct audit_file *file, const char *line, size_t size)
 
 static enum audit_trust judge_trust(struct audit_file *file, const struct audit_note *note)
 {
-    struct audit_scope scope = {.introduced = file->introduced,
-                                .introduced_count = file->introduced_count};
     struct audit_mark mark = {.trust = audit_note_trust(note, &file->keys)};
-    audit_judge_introduced(&scope, note, &mark);
+    audit_chain_judge(&file->chain, note, &mark.trust, &mark.introduced_by);
     if (mark.trust == AUDIT_OTHER_KEY && mark.introduced_by > 0 &&
         mark.introduced_by <= file->good_to)
         return AUDIT_TRUSTED;
@@ -439,6 +484,11 @@ static void judge_end(struct audit_file *file)
             "records %lld to %lld, or what stands for those that are not in the file, do not "
             "have the root that the first line says",
             (long long)file->good_to + 1, (long long)file->size);
+    int64_t missing = audit_skips_first(&file->skips);
+    if (file->ended && file->whole && missing > 0)
+        audit_find(&report->bad, missing,
+                   "it is not in this export of the whole record, and by no record of retention "
+                   "in it was it dropped: it was deleted");
     if (report->bad.seq == 0 && file->untrusted_size > file->good_to)
         audit_find(&report->bad, file->good_to + 1,
                    "no checkpoint behind record %lld is signed by a key that is trusted",

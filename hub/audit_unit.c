@@ -309,20 +309,6 @@ static bool add_mark(struct audit_unit *unit, struct audit_unit_result *result,
     return true;
 }
 
-void audit_judge_introduced(const struct audit_scope *scope, const struct audit_note *note,
-                            struct audit_mark *mark)
-{
-    for (size_t i = 0; i < scope->introduced_count && mark->trust == AUDIT_OTHER_KEY; i++) {
-        struct audit_keys one = {.count = 1};
-        one.keys[0] = scope->introduced[i].key;
-        enum audit_trust trust = audit_note_trust(note, &one);
-        if (trust == AUDIT_FORGED)
-            mark->trust = trust;
-        else if (trust == AUDIT_TRUSTED && mark->introduced_by == 0)
-            mark->introduced_by = scope->introduced[i].seq;
-    }
-}
-
 static bool mark_note(struct audit_unit *unit, struct audit_unit_result *result, int64_t size,
                       const struct audit_note *note, bool outside)
 {
@@ -331,7 +317,7 @@ static bool mark_note(struct audit_unit *unit, struct audit_unit_result *result,
     if (note) {
         mark.root = note->root;
         mark.trust = audit_note_trust(note, scope->keys);
-        audit_judge_introduced(scope, note, &mark);
+        audit_chain_judge(&scope->chain, note, &mark.trust, &mark.introduced_by);
         mark.malformed = note->size != size || note->origin.size != strlen(scope->origin) ||
                          memcmp(note->origin.at, scope->origin, note->origin.size) != 0;
     }

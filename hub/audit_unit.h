@@ -9,7 +9,7 @@
 #ifndef HUB_AUDIT_UNIT_H
 #define HUB_AUDIT_UNIT_H
 
-#include "hub/audit_note.h"
+#include "hub/audit_chain.h"
 #include "hub/pg.h"
 #include "hub/tree.h"
 
@@ -42,28 +42,16 @@ struct audit_mark {
     bool malformed;
 };
 
-/* A key that a record of type `signing_key` names. */
-struct audit_introduced {
-    int64_t seq;
-    struct audit_key key;
-};
-
 /* What is being verified, the same for all units. */
 struct audit_scope {
     const char *origin;
     const struct tree_edge *edge; /* the tree's end, at the time that is verified */
     const struct audit_keys *keys;
-    const struct audit_introduced *introduced; /* in the order of seq */
-    size_t introduced_count;
-    int64_t dropped_to; /* retention took records up to this one; holds may have kept some */
+    struct audit_chain chain; /* the keys that the record names */
+    int64_t dropped_to;       /* retention took records up to this one; holds may have kept some */
     const struct audit_note *outside; /* checkpoints from elsewhere, with their whole text */
     size_t outside_count;
 };
-
-/* By which key that the record itself names a note is signed, where by none that is trusted:
- * completes `trust` and `introduced_by`. */
-void audit_judge_introduced(const struct audit_scope *scope, const struct audit_note *note,
-                            struct audit_mark *mark);
 
 struct audit_unit_result {
     bool done;

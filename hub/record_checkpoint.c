@@ -1,5 +1,6 @@
 #include "hub/record_checkpoint.h"
 
+#include "hub/audit_chain.h"
 #include "hub/audit_note.h"
 #include "hub/clock.h"
 #include "hub/log.h"
@@ -164,35 +165,63 @@ static enum pg_status no_memory(struct pg_error *error)
     return PG_FAILED;
 }
 
-/* The record of the key that signs from now on. */
+/* The record of the key that signs from now on. While the one before is configured it vouches for
+ * this one: with the key itself, whatever the database says. */
+static bool add_key(struct record_checkpoint *checkpoint, struct record_batch *batch,
+                    const char *replaces)
+{
+    const struct audit_signer *previous = checkpoint->signers.previous;
+    const char *vkey = buf_cstr(&checkpoint->vkey);
+    struct buf data = BUF_INIT, key = BUF_INIT, signature = BUF_INIT;
+    bool added = !previous || audit_chain_sign(&signature, checkpoint->origin, previous, vkey);
+    buf_addf(&key, "signing_key/%s/%s%s", vkey, replaces ? replaces : "",
+             previous ? "/signed" : "");
+    buf_addc(&data, '{');
+    buf_json_name(&data, "key");
+    buf_json_cstr(&data, vkey);
+    buf_json_name(&data, "replaces");
+    buf_json_cstr(&data, replaces);
+    buf_json_name(&data, "signature");
+    buf_json_cstr(&data, previous ? buf_cstr(&signature) : NULL);
+    buf_addc(&data, '}');
+    added = added && add_notice(batch, SEVERITY_NOTICE, "signing_key", buf_cstr(&key), &data);
+    buf_done(&data);
+    buf_done(&key);
+    buf_done(&signature);
+    return added;
+}
+
+/* Said once for each key, and once more where the one before it is configured only later: a record
+ * of the same id that is there already is not made again. */
 static enum pg_status notice_key(struct record_checkpoint *checkpoint, struct pg *pg,
                                  struct record_batch *batch, struct pg_error *error)
 {
     static const struct pg_statement newest = {
         .sql = "SELECT vkey FROM signing_keys ORDER BY first_size DESC, made DESC LIMIT 1"};
+    const struct audit_signer *previous = checkpoint->signers.previous;
     struct pg_result *rows = NULL;
-    struct buf data = BUF_INIT, key = BUF_INIT;
+    struct buf old = BUF_INIT;
     enum pg_status status = pg_run(pg, &newest, NULL, &rows, error);
     if (status != PG_OK)
         return status;
     const char *before = pg_rows(rows) > 0 ? pg_get_bytes(rows, 0, 0, NULL) : NULL;
     checkpoint->key_noted = before && strcmp(before, buf_cstr(&checkpoint->vkey)) == 0;
+    if (previous) {
+        audit_vkey_write(&old, checkpoint->origin, audit_signer_public(previous));
+        before = buf_cstr(&old);
+    }
     if (!checkpoint->key_noted) {
-        buf_addf(&key, "signing_key/%s/%s", buf_cstr(&checkpoint->vkey), before ? before : "");
-        buf_addc(&data, '{');
-        buf_json_name(&data, "key");
-        buf_json_cstr(&data, buf_cstr(&checkpoint->vkey));
-        buf_json_name(&data, "replaces");
-        buf_json_cstr(&data, before);
-        buf_addc(&data, '}');
         log_info("record.signing_key", "key", buf_cstr(&checkpoint->vkey), "replaces",
                  before ? before : "");
-        if (!add_notice(batch, SEVERITY_NOTICE, "signing_key", buf_cstr(&key), &data))
-            status = no_memory(error);
+        if (before && !previous)
+            log_warn("record.key_not_vouched_for", "replaces", before, "detail",
+                     "record.previous_key_file is not set: whoever trusts the old key alone will "
+                     "not trust this one");
     }
+    if ((!checkpoint->key_noted || previous) && !add_key(checkpoint, batch, before))
+        status = no_memory(error);
     pg_result_free(rows);
-    buf_done(&data);
-    buf_done(&key);
+    buf_done(&old);
     return status;
 }
 

@@ -7,10 +7,14 @@ static const struct pg_statement tick_off = {
     .sql = "UPDATE record_notes n SET recorded = true FROM digests d "
            "WHERE NOT n.recorded AND d.id = n.id AND d.day = 0"};
 
+/* What is noted there, and nothing else: whoever can write to the table has no other record of the
+ * hub's own made in its name. */
+#define TYPES "('retention', 'hold_added', 'hold_removed')"
+
 static const struct pg_statement list = {
     .name = "record_notes_list",
     .sql = "SELECT id, type, vid, actor, data, created FROM record_notes WHERE NOT recorded "
-           "ORDER BY created LIMIT $1::bigint"};
+           "AND type IN " TYPES " ORDER BY created LIMIT $1::bigint"};
 
 static struct slice text_at(const struct pg_result *rows, int row, int column)
 {

@@ -207,6 +207,7 @@ class Export:
             raise ValueError("no export")
         self.vkeys = vkeys or self.header["keys"]
         self.tree, self.records, self.checkpoints, self.roots = Tree(), [], [], {}
+        self.skipped = []
         self.ended = False
         for line in lines[1:]:
             self._line(line)
@@ -214,6 +215,8 @@ class Export:
             raise Bad(self.tree.size + 1, "the file was cut off")
         if self.tree.root().hex() != self.header["root"]:
             raise Bad(1, "the root differs")
+        if not any(self.header["selection"].values()):
+            self._whole()
 
     def _line(self, line):
         if line.startswith(b'{"id":"'):
@@ -241,8 +244,18 @@ class Export:
         self.records.append(record)
         self.tree.append(told)
 
+    def _whole(self):
+        """What is not there retention has dropped, and says so."""
+        floor = max([r["data"]["floor_seq"] for r in self.records
+                     if (r["kind"], r["type"], r["stream"]) == ("system", "retention", None)],
+                    default=1)
+        for first, last in self.skipped:
+            if last >= floor:
+                raise Bad(max(first, floor), "it is missing")
+
     def _skip(self, count, nodes):
         end = self.tree.size + count
+        self.skipped.append((self.tree.size + 1, end))
         for node in nodes:
             height = (end - self.tree.size).bit_length() - 1
             if self.tree.size:

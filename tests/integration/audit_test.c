@@ -463,6 +463,39 @@ static void checkpoints_are_part_of_it(void **state)
     assert_bad(1, "all checkpoints signed by another key");
 }
 
+/* Somebody had the hub put on record that a key of his signs now: the record is genuine, and a
+ * checkpoint of the hub's covers it, but the key before says nothing of his. */
+static void a_key_that_is_only_on_record_is_not_trusted(void **state)
+{
+    struct audit_signer *hub = signers.current;
+    struct audit_keys kept_keys = keys;
+    struct buf vkey = BUF_INIT;
+    (void)state;
+    make_signers();
+    struct audit_signer *rogue = signers.current;
+    signers.current = hub;
+    keys = kept_keys;
+    audit_vkey_write(&vkey, "fleethub/t/r", audit_signer_public(rogue));
+    tamper("UPDATE records SET kind = 'system', type = 'signing_key', vid = NULL, stream = NULL, "
+           "stream_seq = NULL, data = '{\"key\": \"%s\"}', "
+           "raw = convert_to('{\"key\": \"%s\"}', 'UTF8') WHERE seq = 5",
+           buf_cstr(&vkey), buf_cstr(&vkey));
+    audit_help_rehash(5);
+    audit_help_rebuild();
+    audit_help_remake(hub);
+    assert_good();
+    tamper("CREATE TEMP TABLE hubs AS SELECT * FROM checkpoints WHERE size < %lld",
+           (long long)event_seq);
+    int64_t covered = pg_server_int(help.pg, "SELECT max(size) FROM hubs");
+    audit_help_resign(rogue);
+    tamper("UPDATE checkpoints c SET note = h.note FROM hubs h WHERE c.size = h.size; "
+           "DROP TABLE hubs");
+    assert_true(covered >= 5);
+    assert_bad(covered + 1, "a key that nobody vouches for");
+    audit_signer_free(rogue);
+    buf_done(&vkey);
+}
+
 /* The key's holder signed a longer log than there is. */
 static void the_end_cut_off_is_shown_by_the_checkpoints_left_in_place(void **state)
 {
@@ -542,6 +575,7 @@ int main(int argc, char **argv)
                                restore),
         cmocka_unit_test_setup(tree_and_head_are_part_of_it, restore),
         cmocka_unit_test_setup(checkpoints_are_part_of_it, restore),
+        cmocka_unit_test_setup(a_key_that_is_only_on_record_is_not_trusted, restore),
         cmocka_unit_test_setup(the_end_cut_off_is_shown_by_the_checkpoints_left_in_place, restore),
         cmocka_unit_test_setup(checkpoint_from_elsewhere_shows_what_is_cut_off, restore),
         cmocka_unit_test_setup(holder_of_the_key_is_found_out_by_what_was_published, restore),

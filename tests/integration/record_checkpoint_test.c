@@ -229,16 +229,62 @@ static void a_new_key_is_named_and_both_sign_for_a_while(void **state)
                       "first_size = 1 OR first_size = 6 ORDER BY first_size LIMIT 1)"),
         1);
     assert_int_equal(pg_server_int(help.pg, "SELECT count(*) FROM signing_keys"), 2);
+    assert_int_equal(pg_server_int(help.pg, "SELECT count(*) FROM records WHERE type = "
+                                            "'signing_key' AND length(data ->> 'signature') = 92"),
+                     1);
+    record_help_stop();
+    record_help_start(); /* it is said once */
+    record_help_events("V1", 6, 1);
+    wait_published(8);
     record_help_stop();
     kept = signers.previous;
     signers.previous = NULL;
     record_help_start();
-    record_help_events("V1", 6, 1);
-    wait_published(8);
+    record_help_events("V1", 7, 1);
+    wait_published(9);
     last_published(&stored, &note);
     assert_true(trusted(&note, signers.current));
     assert_false(trusted(&note, kept));
     bus_stored_done(&stored);
+}
+
+/* Configured too late, the key before vouches for the new one all the same. */
+static void a_key_is_vouched_for_once_the_one_before_is_configured(void **state)
+{
+    (void)state;
+    help.config.record.checkpoint_s = SHORT_S;
+    record_help_start();
+    wait_published(1);
+    record_help_stop();
+    struct audit_signer *before = signers.current;
+    signers.current = make_signer();
+    record_help_start();
+    wait_published(2);
+    record_help_stop();
+    signers.previous = before;
+    record_help_start();
+    wait_published(3);
+    assert_int_equal(pg_server_int(help.pg, "SELECT count(*) FROM records WHERE type = "
+                                            "'signing_key' AND data ->> 'signature' IS NULL"),
+                     2);
+    assert_int_equal(pg_server_int(help.pg, "SELECT count(*) FROM records WHERE type = "
+                                            "'signing_key' AND length(data ->> 'signature') = 92"),
+                     1);
+    record_help_stop();
+}
+
+/* Whoever can write to the table of notes has only that put on record which is noted there. */
+static void a_note_names_no_key(void **state)
+{
+    (void)state;
+    record_help_start();
+    record_help_wait(COUNT, 1);
+    pg_server_script(help.pg, "INSERT INTO record_notes (type, data) VALUES ('signing_key', "
+                              "'{\"key\": \"k\"}'); "
+                              "INSERT INTO record_notes (type, data) VALUES ('hold_added', '{}')");
+    record_help_wait("SELECT count(*) FROM records WHERE type = 'hold_added'", 1);
+    assert_int_equal(
+        pg_server_int(help.pg, "SELECT count(*) FROM records WHERE type = 'signing_key'"), 1);
 }
 
 static void without_a_key_checkpoints_are_unsigned(void **state)
@@ -397,6 +443,9 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(file_holds_the_newest_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(a_new_key_is_named_and_both_sign_for_a_while, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_key_is_vouched_for_once_the_one_before_is_configured,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(a_note_names_no_key, setup, teardown),
         cmocka_unit_test_setup_teardown(without_a_key_checkpoints_are_unsigned, setup, teardown),
         cmocka_unit_test_setup_teardown(database_of_before_is_noticed, setup, teardown),
         cmocka_unit_test_setup_teardown(what_cannot_be_compared_has_not_diverged, setup, teardown),
