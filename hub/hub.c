@@ -226,7 +226,7 @@ static bool start_twins(struct hub *hub)
     if (atomic_load(&hub->stop))
         return true;
     hub->settler = shadow_settler_start(app->config, app->bus, app->store, hub->recorder,
-                                        hub->found.mark.streams[STREAM_RECORD]);
+                                        hub->shadow, hub->found.mark.streams[STREAM_RECORD]);
     hub->checkpoint = checkpoint_lane_start(app->bus, app->store, hub->recorder, registry,
                                             app->config->twins.checkpoint_s * 1000);
     hub->track = track_lane_start(app->config, app->store, &app->clock, state, hub->recorder);
@@ -532,8 +532,8 @@ static void stop(struct hub *hub)
     track_lane_stop(hub->track);
     presence_lane_stop(hub->presence); /* before the feeds: it asks them whether they hear */
     state_lane_stop(atomic_load(&app->state));
+    shadow_settler_stop(hub->settler); /* before the lane: it asks it what it saw */
     shadow_lane_stop(hub->shadow);
-    shadow_settler_stop(hub->settler);
     checkpoint_lane_stop(hub->checkpoint);
     groups_stop(app->groups);
     if (app->access)

@@ -6,6 +6,7 @@
 #define HUB_SHADOW_IMPL_H
 
 #include "hub/shadow_lane.h"
+#include "hub/shadow_seen.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -32,6 +33,7 @@ struct shadow_lane {
     struct last_delta *deltas; /* what TWIN_LAST says, by the vehicle's index, until recovered */
     size_t delta_count;
     struct shadow_ahead ahead;
+    struct shadow_seen *seen;
     pthread_mutex_t lock; /* for waiting until one of these is set */
     pthread_cond_t changed;
     _Atomic bool may_go; /* the twins are what TWIN_LAST says */

@@ -53,6 +53,17 @@ const char *shadow_author_of(const struct bus_msg *msg, const struct shadow_valu
     return shadow_author(msg, value->kind, named_on_record, vid);
 }
 
+/* Tells the settler, for when the bucket has let go of it. */
+static void note_seen(struct shadow_lane *lane, const struct bus_msg *msg,
+                      const struct shadow_value *value)
+{
+    const char *record = bus_msg_header(msg, SHADOW_HEADER_RECORD);
+    uint8_t id[RECORD_ID_BYTES];
+    if (record && record_id_parse(record, strlen(record), id) &&
+        !bus_msg_header(msg, SHADOW_HEADER_FENCE))
+        shadow_seen_add(lane->seen, id, value->revision);
+}
+
 /* False when it must be tried again. */
 static bool take_value(struct shadow_lane *lane, const struct bus_msg *msg,
                        struct shadow_value *value)
@@ -69,7 +80,11 @@ static bool take_value(struct shadow_lane *lane, const struct bus_msg *msg,
     bool outside = value->news && value->kind != PART_REPORTED && by == SHADOW_NOT_NAMED;
     if (outside && !shadow_record_outside(lane, value))
         return false;
-    return shadow_apply(lane, value);
+    if (!shadow_apply(lane, value))
+        return false;
+    if (value->news && value->kind != PART_REPORTED && by == SHADOW_NAMED)
+        note_seen(lane, msg, value);
+    return true;
 }
 
 /* The newest revision of one key that is an object, where the last is not: read from the bucket's
@@ -275,6 +290,7 @@ static void lane_free(struct shadow_lane *lane)
     pthread_mutex_destroy(&lane->lock);
     pthread_cond_destroy(&lane->changed);
     doc_parser_free(lane->parser);
+    shadow_seen_free(lane->seen);
     free(lane->deltas);
     free(lane);
 }
@@ -289,7 +305,8 @@ struct shadow_lane *shadow_lane_start(const struct shadow_lane_options *options)
     pthread_mutex_init(&lane->lock, NULL);
     pthread_cond_init(&lane->changed, NULL);
     lane->parser = doc_parser_new();
-    if (!lane->parser || pthread_create(&lane->thread, NULL, run, lane) != 0) {
+    lane->seen = shadow_seen_new();
+    if (!lane->parser || !lane->seen || pthread_create(&lane->thread, NULL, run, lane) != 0) {
         lane_free(lane);
         return NULL;
     }
@@ -307,6 +324,12 @@ void shadow_lane_go(struct shadow_lane *lane, struct registry *registry, struct 
     pthread_mutex_unlock(&lane->lock);
     found->deltas = NULL;
     found->delta_count = 0;
+}
+
+bool shadow_lane_carried_out(struct shadow_lane *lane, const uint8_t request[RECORD_ID_BYTES],
+                             uint64_t *revision)
+{
+    return shadow_seen_find(lane->seen, request, revision);
 }
 
 bool shadow_lane_recovered(struct shadow_lane *lane)

@@ -14,7 +14,8 @@
  * desired, config or meta that carries out no request on record is itself put on record
  * (`outside`). A vehicle's writing of `reported` counts as having heard it.
  *
- * Threads: one of its own; shadow_lane_recovered from any, the others from the starter's.
+ * Threads: one of its own; shadow_lane_recovered and shadow_lane_carried_out from any, the others
+ * from the starter's.
  */
 #ifndef HUB_SHADOW_LANE_H
 #define HUB_SHADOW_LANE_H
@@ -42,6 +43,10 @@ struct shadow_lane *shadow_lane_start(const struct shadow_lane_options *options)
 void shadow_lane_go(struct shadow_lane *lane, struct registry *registry, struct last_found *found);
 /* True once every value that was there at the start is applied. */
 bool shadow_lane_recovered(struct shadow_lane *lane);
+/* Whether a revision that carries out this request came by lately (hub/shadow_seen.h): one of up to
+ * the store's position of TWIN_SHADOW, and perhaps no longer in the bucket. */
+bool shadow_lane_carried_out(struct shadow_lane *lane, const uint8_t request[RECORD_ID_BYTES],
+                             uint64_t *revision);
 void shadow_lane_stop(struct shadow_lane *lane);
 
 #endif

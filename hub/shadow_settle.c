@@ -32,6 +32,7 @@ struct shadow_settler {
     struct bus *bus;
     struct store *store;
     struct recorder *recorder;
+    struct shadow_lane *shadows;
     char subject[STREAMS_SUBJECT_BYTES]; /* of the region's shadow records */
     struct bus_consumer *consumer;
     struct doc_parser *parser, *data_parser;
@@ -183,6 +184,23 @@ static enum bus_status put_fence(struct shadow_settler *settler, const struct re
     return status;
 }
 
+/* Whether it was carried out: the bucket says so, or, of a revision that it has let go of, who
+ * watched it. False: not known now. */
+static bool find_revision(struct shadow_settler *settler, const struct request *request,
+                          const struct shadow_history *history, uint64_t last, bool *applied,
+                          uint64_t *revision)
+{
+    const struct shadow_revision *ours = shadow_history_find(history, request->record.id);
+    *applied = ours != NULL;
+    *revision = ours ? ours->revision : last;
+    if (ours)
+        return true;
+    if (store_position(settler->store, STREAM_SHADOW).seq < last)
+        return false; /* the watch has not come as far */
+    *applied = shadow_lane_carried_out(settler->shadows, request->record.id, revision);
+    return true;
+}
+
 /* Looks what became of it. False: not known now. */
 static bool look(struct shadow_settler *settler, const struct request *request, bool *applied,
                  uint64_t *revision)
@@ -194,16 +212,14 @@ static bool look(struct shadow_settler *settler, const struct request *request, 
                                                      request->kind, &history, &error);
         if (status != BUS_OK)
             return false;
-        const struct shadow_revision *ours = shadow_history_find(&history, request->record.id);
         uint64_t last = history.count > 0 ? history.revisions[history.count - 1].revision : 0;
-        *applied = ours != NULL;
-        *revision = ours ? ours->revision : last;
-        bool over = ours || last != request->base_seq;
+        bool known = find_revision(settler, request, &history, last, applied, revision);
+        bool over = !known || *applied || last != request->base_seq;
         if (!over)
             put_fence(settler, request, &history, &error); /* and look again, whatever it says */
         shadow_history_done(&history);
         if (over)
-            return true;
+            return known;
     }
     return false;
 }
@@ -330,7 +346,7 @@ static void settler_free(struct shadow_settler *settler)
 
 struct shadow_settler *shadow_settler_start(const struct config *config, struct bus *bus,
                                             struct store *store, struct recorder *recorder,
-                                            struct position from)
+                                            struct shadow_lane *shadows, struct position from)
 {
     struct shadow_settler *settler = calloc(1, sizeof *settler);
     if (!settler)
@@ -339,6 +355,7 @@ struct shadow_settler *shadow_settler_start(const struct config *config, struct 
     settler->bus = bus;
     settler->store = store;
     settler->recorder = recorder;
+    settler->shadows = shadows;
     settler->read = from;
     snprintf(settler->subject, sizeof settler->subject, "fleet.%s.hub.%s.record.%s.>", config->env,
              config->region, record_kind_name(RECORD_SHADOW));

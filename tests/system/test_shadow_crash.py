@@ -163,14 +163,16 @@ class LeftOpen(ShadowCase):
         self.patch({"a": 1})
         applied = self.leave_open(1, self.kv_seq())
         revision = self.publish_late(1, applied)
-        refused = self.leave_open(2, revision)
+        for number in range(6):  # more than the bucket keeps
+            self.expect(self.patch({"n": number}), 200)
+        refused = self.leave_open(2, self.kv_seq())
         wait_until(lambda: self.outcome(1) and self.outcome(2), 90, "both are settled")
         self.assertEqual([r["type"] for r in self.outcome(1) + self.outcome(2)],
                          ["applied", "refused"])
         self.assertEqual(self.outcome(1)[0]["data"]["revision"], revision)
         with self.assertRaises(NatsError):
             self.publish_late(2, refused)
-        self.expect(self.hub.get(f"/v1/vehicles/{VID}/desired"), 200, {"late": 1})
+        self.expect(self.hub.get(f"/v1/vehicles/{VID}/desired"), 200, {"late": 1, "n": 5})
 
 
 class Unanswered(ShadowCase):
