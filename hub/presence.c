@@ -1,7 +1,6 @@
 #include "hub/presence.h"
 
 #include "hub/clock.h"
-#include "hub/log.h"
 #include "hub/streams.h"
 
 #include <pthread.h>
@@ -77,17 +76,15 @@ static bool put_change(struct recorder *recorder, const char *vid, enum presence
     uint64_t ticket;
     fill_record(&record, vid, to, was, now, key, sizeof key, &data);
     bool put = !data.failed && recorder_put(recorder, &record, &ticket);
-    if (!put)
-        log_error("presence.not_recorded", "vid", vid, "to", presence_name(to));
     buf_done(&data);
     return put;
 }
 
-void presence_record_return(struct recorder *recorder, const char *vid, const struct presence *was,
+bool presence_record_return(struct recorder *recorder, const char *vid, const struct presence *was,
                             const struct presence *now)
 {
-    if (was->status == PRESENCE_OFFLINE && now->status == PRESENCE_ONLINE)
-        put_change(recorder, vid, PRESENCE_ONLINE, was, now);
+    return was->status != PRESENCE_OFFLINE || now->status != PRESENCE_ONLINE ||
+           put_change(recorder, vid, PRESENCE_ONLINE, was, now);
 }
 
 /* ---- following what is on record ---- */
@@ -218,6 +215,9 @@ static bool age(struct presence_lane *lane, struct vehicle *vehicle, int64_t now
         presence_aged(old->presence, now_ns, lane->hearing_since_ns, &lane->limits);
     if (now.status == old->presence.status)
         return true;
+    /* The places that are kept in reserve are not for a whole fleet that falls silent. */
+    if (now.status == PRESENCE_OFFLINE && !recorder_has_room(lane->recorder))
+        return false;
     struct twin *twin = twin_copy(old);
     if (!twin)
         return false;

@@ -36,8 +36,9 @@ void presence_lane_stop(struct presence_lane *lane);
 /* As the configuration in force has them. */
 struct presence_limits presence_limits_of(const struct config *config);
 
-/* The record of a vehicle's return, made by whoever folds the message. */
-void presence_record_return(struct recorder *recorder, const char *vid, const struct presence *was,
+/* The record of a vehicle's return, made by whoever folds the message, before the twin says so.
+ * False where there is no place for it now: the message is taken again. */
+bool presence_record_return(struct recorder *recorder, const char *vid, const struct presence *was,
                             const struct presence *now);
 
 #endif

@@ -54,16 +54,18 @@ static struct vehicle *vehicle_of(struct shadow_lane *lane, struct slice vid, bo
     return vehicle ? vehicle : store_vehicle(store, vid.at, vid.size);
 }
 
-/* The vehicle spoke: its writing `reported` is a sign of life like any message. */
-static void hear(struct shadow_lane *lane, const struct shadow_value *value, const struct twin *old,
+/* The vehicle spoke: its writing `reported` is a sign of life like any message. False where there
+ * is no place for the record of its return. */
+static bool hear(struct shadow_lane *lane, const struct shadow_value *value, const struct twin *old,
                  struct twin *twin)
 {
     if (value->kind != PART_REPORTED || value->deleted ||
         (!lane->open && !twin_registered_at(old, value->received_ns)))
-        return;
+        return true;
     twin->presence = presence_heard(old->presence, value->received_ns);
     twin->hidden = false;
-    presence_record_return(lane->options.recorder, twin->vid, &old->presence, &twin->presence);
+    return presence_record_return(lane->options.recorder, twin->vid, &old->presence,
+                                  &twin->presence);
 }
 
 bool shadow_apply_part(struct shadow_lane *lane, const struct shadow_value *value,
@@ -93,6 +95,8 @@ bool shadow_apply_part(struct shadow_lane *lane, const struct shadow_value *valu
     twin->parts[value->kind] = part;
     if (made && !lane->open)
         twin->hidden = true; /* not admitted: known from its shadow alone */
+    if (!hear(lane, value, old, twin))
+        goto out;
     bool sides = value->kind == PART_DESIRED || value->kind == PART_REPORTED;
     if (sides && !twin_refresh_delta(twin, value->received_ns, &old_delta))
         goto out;
@@ -100,7 +104,6 @@ bool shadow_apply_part(struct shadow_lane *lane, const struct shadow_value *valu
         adopt_since(lane, vehicle->index, twin);
         observe_convergence(value, old, twin);
     }
-    hear(lane, value, old, twin);
     /* What the mark vouches for is in the vehicle's entry already, and changes nothing of it. */
     bool kept = !value->news && vehicle->last_kv_seq > 0 && vehicle->persisted == vehicle->changed;
     store_hear(vehicle, STREAM_SHADOW, value->revision);

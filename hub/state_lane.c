@@ -143,6 +143,13 @@ static struct twin *fold(const struct twin *old, const struct envelope *envelope
     return twin;
 }
 
+static bool record_return(struct state_lane *lane, const struct twin *old,
+                          const struct bus_msg *msg)
+{
+    struct presence now = presence_heard(old->presence, msg->received_ns);
+    return presence_record_return(lane->recorder, old->vid, &old->presence, &now);
+}
+
 /* The position moves with the message, under the same hold of the lock. */
 static void advance(struct feed *feed, const struct bus_msg *msg)
 {
@@ -175,12 +182,14 @@ static enum refusal apply(struct feed *feed, const struct envelope *envelope,
         metrics_add(METRIC_MESSAGES, feed->stream, OUTCOME_STALE, 1);
         goto out;
     }
-    struct twin *twin = old ? fold(old, envelope, msg, timestamp_ns, &outcome, &replaced) : NULL;
+    /* Its return goes on record first: without a place for that the message is taken again. */
+    struct twin *twin = old && record_return(lane, old, msg)
+                            ? fold(old, envelope, msg, timestamp_ns, &outcome, &replaced)
+                            : NULL;
     if (!twin) {
         refusal = REFUSAL_NO_MEMORY;
         goto out;
     }
-    presence_record_return(lane->recorder, vehicle->vid, &old->presence, &twin->presence);
     store_hear(vehicle, feed->stream, msg->stream_seq);
     store_put(lane->store, vehicle, twin);
     store_retire(lane->store, replaced);
