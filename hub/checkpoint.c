@@ -62,7 +62,9 @@ static void on_stored(void *closure, uint64_t tag, enum bus_status status, uint6
     lane->entries[tag].seq = seq;
 }
 
-static bool make_entry(struct checkpoint_lane *lane, uint32_t index, struct entry *entry)
+enum made { ENTRY_MADE, ENTRY_NOT_DUE, ENTRY_NO_MEMORY };
+
+static enum made make_entry(struct checkpoint_lane *lane, uint32_t index, struct entry *entry)
 {
     struct buf out = BUF_INIT;
     char subject[STREAMS_SUBJECT_BYTES];
@@ -86,7 +88,9 @@ static bool make_entry(struct checkpoint_lane *lane, uint32_t index, struct entr
         entry->subject = buf_take(&out, NULL);
     }
     store_leave(lane->store, place);
-    return entry->subject != NULL;
+    if (!due)
+        return ENTRY_NOT_DUE;
+    return entry->subject ? ENTRY_MADE : ENTRY_NO_MEMORY;
 }
 
 /* What became of the entries; returns how many are stored. */
@@ -117,8 +121,11 @@ static size_t settle_entries(struct checkpoint_lane *lane, size_t count)
 static bool store_entries(struct checkpoint_lane *lane, size_t count)
 {
     size_t sent = 0;
+    if (!lane->outbox)
+        lane->outbox = bus_outbox_new(lane->bus, OUTBOX_MAX, on_stored, lane);
     /* A record that is not stored yet may be made again only from before these entries. */
-    if (recorder_wait(lane->recorder, recorder_last(lane->recorder), lane->settle_ms)) {
+    if (lane->outbox &&
+        recorder_wait(lane->recorder, recorder_last(lane->recorder), lane->settle_ms)) {
         for (; sent < count; sent++) {
             struct entry *entry = &lane->entries[sent];
             struct bus_store what = {.subject = entry->subject,
@@ -132,10 +139,10 @@ static bool store_entries(struct checkpoint_lane *lane, size_t count)
         if (!bus_outbox_flush(lane->outbox, lane->settle_ms)) {
             /* Answers may still come: the outbox is emptied before its entries are used again. */
             bus_outbox_free(lane->outbox);
-            lane->outbox = bus_outbox_new(lane->bus, OUTBOX_MAX, on_stored, lane);
+            lane->outbox = NULL; /* the next batch has one of its own */
         }
     }
-    return settle_entries(lane, count) == count && lane->outbox;
+    return settle_entries(lane, count) == count;
 }
 
 /* Stores every vehicle that changed; true when all are stored as they are now or were since. */
@@ -146,8 +153,12 @@ static bool store_vehicles(struct checkpoint_lane *lane, size_t *written)
     bool good = true;
     *written = 0;
     for (uint32_t i = 0; i < vehicles && good; i++) {
-        if (make_entry(lane, i, &lane->entries[count]))
-            count++;
+        enum made made = make_entry(lane, i, &lane->entries[count]);
+        if (made == ENTRY_NO_MEMORY) {
+            good = false; /* no mark may vouch for it */
+            break;
+        }
+        count += made == ENTRY_MADE;
         if (count == BATCH_VEHICLES || (i + 1 == vehicles && count > 0)) {
             good = store_entries(lane, count);
             *written += count;
