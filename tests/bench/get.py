@@ -7,8 +7,9 @@ Needs wrk (Debian: wrk). Runs of the two alternate; ratios are of neighbours, me
 
 get.rate and its kin ask for one vehicle that does not change, whose answer the hub keeps.
 get.changing: the same vehicle while it sends a state 1,000 times a second. get.turns: all vehicles
-by turns, so many that no answer is kept: each is written for its request. The limit is asked by the
-same script. Takes 6 * seconds * (runs + 1) and some 5 s: 80 s.
+by turns, so many that no answer is kept: each is written for its request (those of 400 are:
+--vehicles 400). The limit is asked by the same script. Takes 6 * seconds * (runs + 1) and some 5 s:
+80 s.
 """
 
 import os
