@@ -110,7 +110,11 @@ class Postgres:
     """A cluster that listens on a socket in its own folder alone. As root it runs as user postgres,
     because PostgreSQL refuses root."""
 
-    def __init__(self, folder):
+    # fsync guards against the machine's fall, not the processes' that the tests bring about.
+    FRUGAL = ("fsync=off", "shared_buffers=32MB")
+
+    def __init__(self, folder, settings=FRUGAL):
+        self.settings = settings
         self.as_user = POSTGRES_USER if os.geteuid() == 0 else None
         self.folder = folder.sub("pg", self.as_user)
         self.data = os.path.join(self.folder, "data")
@@ -156,11 +160,11 @@ class Postgres:
         return result.stdout
 
     def start(self, create=True):
-        # fsync guards against the machine's fall, not the processes' that the tests bring about.
+        settings = ("listen_addresses=", "max_connections=60", *self.settings)
         self.process = Process(
             [os.path.join(self.bin, "postgres"), "-D", self.data, "-k", self.folder,
-             "-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=60",
-             "-c", "shared_buffers=32MB"], self.log_path, user=self.as_user)
+             *(word for setting in settings for word in ("-c", setting))],
+            self.log_path, user=self.as_user)
         wait_until(self.ready, 30, "PostgreSQL answers")
         if create and self.query("SELECT count(*) FROM pg_database WHERE datname = "
                                  f"'{self.database}'", "postgres") == "0":
