@@ -82,6 +82,8 @@
       "When the last checkpoint of the record was made, seconds since 1970")                       \
     X(RECORD_DIVERGED, "record_diverged", GAUGE, NONE, NONE,                                       \
       "1 when the archive is not what was published of it")                                        \
+    X(RETENTION_REFUSED, "retention_refused", GAUGE, NONE, NONE,                                   \
+      "1 while retention leaves records alone because others of theirs were deleted")              \
     X(STREAM_EPOCHS, "stream_epochs_total", COUNTER, STREAM, NONE, "Streams found to begin anew")  \
     X(STREAM_BYTES, "stream_bytes", GAUGE, STREAM, NONE, "Bytes that a stream holds")              \
     X(STREAM_BYTES_MAX, "stream_bytes_max", GAUGE, STREAM, NONE, "Bytes that it may hold")         \

@@ -92,6 +92,13 @@ static void retain(struct record_keeper *keeper, int64_t writer)
     if (outcome.dropped > 0)
         log_info("record.retention", "dropped", LOG_INT(outcome.dropped), "kept",
                  LOG_INT(outcome.kept), "partitions", LOG_INT(outcome.partitions));
+    if (status == PG_OK && !outcome.fenced)
+        metrics_set(METRIC_RETENTION_REFUSED, 0, outcome.refused[0] != '\0');
+    if (outcome.refused[0])
+        log_error("record.retention_refused", "partition", outcome.refused, "reason",
+                  outcome.reason, "detail",
+                  "nothing is dropped from here on: somebody else deleted from the record; see "
+                  "`fleethub audit verify`");
     if (status != PG_OK && !atomic_load(&keeper->stop))
         log_warn("record.no_retention", "error", error.text, "detail",
                  "old records stay for now; postgres.admin_dsn has to be the tables' owner");

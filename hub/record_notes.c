@@ -9,7 +9,7 @@ static const struct pg_statement tick_off = {
 
 /* What is noted there, and nothing else: whoever can write to the table has no other record of the
  * hub's own made in its name. */
-#define TYPES "('retention', 'hold_added', 'hold_removed')"
+#define TYPES "('retention', 'retention_refused', 'hold_added', 'hold_removed')"
 
 static const struct pg_statement list = {
     .name = "record_notes_list",

@@ -7,7 +7,7 @@
 
 enum {
     DAY_S = 86400,
-    NAME_BYTES = 128,
+    NAME_BYTES = RETENTION_NAME_BYTES,
     MARK_BYTES = 64,
     DIGESTS_CHUNK = 200000,
     PARTITIONS_MAX = 256, /* of one run; the next run takes the others */
@@ -248,13 +248,67 @@ static enum pg_status swap(const struct retention *retention, int64_t writer,
     return status;
 }
 
+/* Whether all of it is there; `reason` is empty where it is. After part_look, so that what is gone
+ * by then is not counted there unseen. */
+static enum pg_status part_whole(struct pg *pg, const struct part *part,
+                                 char reason[RETENTION_REASON_BYTES], struct pg_error *error)
+{
+    static const struct pg_statement missing = {.sql = "SELECT retention_missing($1::text)"};
+    struct pg_params params;
+    struct pg_result *rows = NULL;
+    pg_params_init(&params);
+    add_text(&params, part->name);
+    enum pg_status status = pg_run(pg, &missing, &params, &rows, error);
+    if (status == PG_OK)
+        text_copy(reason, RETENTION_REASON_BYTES, text_at(rows, 0, 0));
+    pg_result_free(rows);
+    pg_params_done(&params);
+    return status;
+}
+
+static enum pg_status part_refuse(const struct retention *retention, int64_t writer,
+                                  const struct part *part, struct retention_outcome *outcome,
+                                  bool *done, struct pg_error *error)
+{
+    static const struct pg_statement refuse = {.sql =
+                                                   "SELECT retention_refuse($1::bigint, $2::text)"};
+    struct buf data = BUF_INIT;
+    struct pg_params params;
+    struct pg_result *rows = NULL;
+    pg_params_init(&params);
+    text_copy(outcome->refused, sizeof outcome->refused,
+              (struct slice){part->name, strlen(part->name)});
+    buf_adds(&data, "{\"archived_to\":");
+    buf_json_timestamp(&data, part->upper_us * 1000);
+    buf_adds(&data, ",\"reason\":");
+    buf_json_cstr(&data, outcome->reason);
+    buf_addc(&data, '}');
+    pg_add_int8(&params, writer);
+    pg_add_text(&params, data.data, data.size_bytes);
+    enum pg_status status = PG_FAILED;
+    if (data.failed)
+        *error = (struct pg_error){.text = "no memory"};
+    else
+        status = pg_run(retention->pg, &refuse, &params, &rows, error);
+    *done = status == PG_OK && pg_get_bool(rows, 0, 0);
+    pg_result_free(rows);
+    pg_params_done(&params);
+    buf_done(&data);
+    return status;
+}
+
 static enum pg_status part_drop(const struct retention *retention, int64_t writer,
-                                const struct stand *stand, struct part *part, bool *done,
+                                const struct stand *stand, struct part *part,
+                                struct retention_outcome *outcome, bool *done,
                                 struct pg_error *error)
 {
     enum pg_status status = part_look(retention->pg, part, error);
+    if (status == PG_OK)
+        status = part_whole(retention->pg, part, outcome->reason, error);
     if (status != PG_OK)
         return status;
+    if (outcome->reason[0])
+        return part_refuse(retention, writer, part, outcome, done, error);
     if (part->dropped == 0 && part->kept > 0)
         return leave(retention, writer, stand, part, done, error);
     if (part->kept > 0)
@@ -361,14 +415,14 @@ enum pg_status retention_run(const struct retention *retention, int64_t writer,
         status = parts_due(retention, &stand, parts, &outcome->partitions, error);
     int64_t records = 0;
     for (int i = 0; status == PG_OK && done && i < outcome->partitions; i++) {
-        status = part_drop(retention, writer, &stand, &parts[i], &done, error);
-        if (status != PG_OK || !done)
+        status = part_drop(retention, writer, &stand, &parts[i], outcome, &done, error);
+        if (status != PG_OK || !done || outcome->refused[0])
             break;
         outcome->dropped += parts[i].dropped;
         outcome->kept += parts[i].kept;
         records += parts[i].dropped + parts[i].kept;
     }
-    if (status == PG_OK && done)
+    if (status == PG_OK && done && !outcome->refused[0])
         status = digests_of_days(retention, writer, &stand, &done, error);
     if (status == PG_OK && done && records > 0)
         status = digests_undated(retention->pg, &stand, error);

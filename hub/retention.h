@@ -6,6 +6,9 @@
  * the partition is replaced by one with those rows alone. Each dropping leaves a note in its own
  * transaction, from which the hub that writes makes a `system` record of type `retention`.
  *
+ * A partition from which somebody else has deleted is left alone, and so are those behind it: what
+ * was deleted is not to be on record as dropped. That goes on record, type `retention_refused`.
+ *
  * What takes long, counting and copying, locks nobody out; the swap itself takes milliseconds, is
  * fenced like every transaction of the archive, and gives up where it would have to wait for
  * somebody's long query.
@@ -31,10 +34,14 @@ static inline int64_t retention_keep_s(int days)
     return (int64_t)days * 86400;
 }
 
+enum { RETENTION_REASON_BYTES = 160, RETENTION_NAME_BYTES = 128 };
+
 struct retention_outcome {
     int partitions;        /* looked at */
     int64_t dropped, kept; /* records */
     bool fenced; /* another hub writes, or the holds changed meanwhile: nothing more was done */
+    /* A partition that is not whole was left alone, and those behind it; "": none. */
+    char refused[RETENTION_NAME_BYTES], reason[RETENTION_REASON_BYTES];
 };
 
 /* Drops what is due, as the writer of that number. PG_FAILED: the server refused, for example

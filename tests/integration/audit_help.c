@@ -1,14 +1,18 @@
 #include "tests/integration/audit_help.h"
 
+#include "hub/audit_export.h"
+#include "hub/audit_file.h"
 #include "hub/audit_note.h"
 #include "hub/audit_row.h"
 #include "hub/record_hash.h"
 #include "hub/tree_store.h"
 #include "tests/integration/record_help.h"
+#include "twin/timestamp.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -116,4 +120,43 @@ void audit_help_remake(const struct audit_signer *signer)
     struct pg_error error;
     assert_int_equal(tree_reader_open(&reader, help.pg, &error), PG_OK);
     each_checkpoint(signer, &reader.source);
+}
+
+bool audit_help_export(int64_t from_seq, struct buf *text, char error[AUDIT_ERROR_BYTES])
+{
+    char *bytes = NULL;
+    size_t size = 0;
+    struct audit_export_report report;
+    struct audit_export_request request = {
+        .dsn = help.postgres.dsn,
+        .selection = {.start_ns = TIMESTAMP_NONE, .end_ns = TIMESTAMP_NONE, .from_seq = from_seq},
+        .out = open_memstream(&bytes, &size)};
+    bool done = audit_export(&request, &report, error);
+    fclose(request.out);
+    buf_reset(text);
+    buf_add(text, bytes, size);
+    free(bytes);
+    return done;
+}
+
+void audit_help_export_is_good(struct buf *text)
+{
+    static const struct audit_keys no_keys;
+    struct audit_request request = {.keys = &no_keys};
+    struct audit_report report;
+    struct audit_file *file = audit_file_new(&request, &report);
+    assert_non_null(file);
+    for (const char *at = buf_cstr(text), *end; (end = strchr(at, '\n')); at = end + 1)
+        audit_file_line(file, at, (size_t)(end - at));
+    audit_file_end(file);
+    if (report.verdict != AUDIT_GOOD)
+        fail_msg("%lld: %s %s", (long long)report.bad.seq, report.bad.reason, report.error);
+}
+
+void audit_help_no_export(int64_t from_seq, struct buf *text, const char *why)
+{
+    char error[AUDIT_ERROR_BYTES] = "";
+    assert_false(audit_help_export(from_seq, text, error));
+    if (!strstr(error, why))
+        fail_msg("%s", error);
 }

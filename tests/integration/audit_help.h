@@ -1,6 +1,6 @@
 /*
  * audit_help: what somebody with all rights on the database could do to a record, on the server of
- * record_help.
+ * record_help; and exports of it.
  *
  * Threads: the test's.
  */
@@ -20,5 +20,11 @@ void audit_help_resign(const struct audit_signer *signer);
 /* Replaces every checkpoint by one of the records as they are, signed; as the holder of the
  * signing key can. */
 void audit_help_remake(const struct audit_signer *signer);
+
+/* An export of all of the record, or from a record on; false, and why. */
+bool audit_help_export(int64_t from_seq, struct buf *text, char error[AUDIT_ERROR_BYTES]);
+/* It is refused, and says this. */
+void audit_help_no_export(int64_t from_seq, struct buf *text, const char *why);
+void audit_help_export_is_good(struct buf *text);
 
 #endif

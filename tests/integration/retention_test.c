@@ -1,11 +1,11 @@
 /* Retention and holds: what goes, what stays, what is said about it, and that proofs still work. */
 #include "hub/retention.h"
 
-#include "hub/audit_export.h"
-#include "hub/audit_file.h"
+#include "hub/audit_db.h"
 #include "hub/clock.h"
 #include "hub/record_keeper.h"
 #include "hub/tree_store.h"
+#include "tests/integration/audit_help.h"
 #include "tests/integration/record_help.h"
 #include "twin/timestamp.h"
 
@@ -13,7 +13,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -361,6 +360,72 @@ static void plan_says_what_would_go(void **state)
     buf_done(&text);
 }
 
+/* ---- what others delete ---- */
+
+/* Refused as often as it is tried, on record once, and done when the record is as it was. */
+static void assert_refused(const char *deleted, const char *reason)
+{
+    char sql[256], on_record[256];
+    snprintf(on_record, sizeof on_record,
+             "type = 'retention_refused' AND data ->> 'reason' LIKE '%%%s%%'", reason);
+    snprintf(sql, sizeof sql, "CREATE TABLE aside AS SELECT * FROM records WHERE %s", deleted);
+    pg_server_script(help.pg, sql);
+    snprintf(sql, sizeof sql, "DELETE FROM records WHERE %s", deleted);
+    pg_server_script(help.pg, sql);
+    int64_t there = count("type <> 'retention_refused'");
+    for (int i = 0; i < 2; i++) {
+        struct retention_outcome outcome = run();
+        assert_string_not_equal(outcome.refused, "");
+        if (!strstr(outcome.reason, reason))
+            fail_msg("%s: %s", deleted, outcome.reason);
+        assert_int_equal(outcome.dropped, 0);
+        wait_count(on_record, 1);
+    }
+    assert_int_equal(count("type <> 'retention_refused'"), there);
+    pg_server_script(help.pg, "INSERT INTO records SELECT * FROM aside; DROP TABLE aside");
+}
+
+/* The first, one between, the last before the next partition, and all of it. */
+static void retention_takes_nothing_from_where_somebody_else_took(void **state)
+{
+    (void)state;
+    history();
+    hold("vid", "'V2'");
+    assert_refused("seq = 1", "record 1 is missing");
+    assert_refused("seq IN (15, 17)", "record 15 is missing"); /* of the held ones */
+    assert_refused("seq = 20", "record 20 is missing");
+    assert_refused("seq <= 20", "record 1 is missing");
+    struct retention_outcome outcome = run();
+    assert_string_equal(outcome.refused, "");
+    assert_int_equal(outcome.dropped, 10);
+    assert_int_equal(outcome.kept, 10);
+}
+
+/* Later it is held against what was kept, and the next partition against where the first ended. */
+static void what_a_hold_kept_is_looked_at_before_it_goes(void **state)
+{
+    (void)state;
+    history();
+    hold("vid", "'V2'");
+    assert_int_equal(run().kept, 10);
+    wait_count("type = 'retention'", 1);
+    pg_server_script(help.pg, "UPDATE holds SET removed = now()");
+    assert_refused("seq = 11", "a hold kept 10 records of it, and there are 9");
+    assert_int_equal(run().dropped, 10);
+    struct retention retention = {
+        .pg = help.pg, .keep_s = retention_keep_s(RECENT_DAYS / 2), .now_ns = clock_wall_ns()};
+    struct retention_outcome outcome;
+    struct pg_error error;
+    int64_t writer = pg_server_int(help.pg, "SELECT writer FROM log_head");
+    pg_server_script(help.pg, "CREATE TABLE aside AS SELECT * FROM records WHERE seq = 21; "
+                              "DELETE FROM records WHERE seq = 21");
+    assert_int_equal(retention_run(&retention, writer, &outcome, &error), PG_OK);
+    assert_string_equal(outcome.reason, "record 21 is missing: it was deleted");
+    pg_server_script(help.pg, "INSERT INTO records SELECT * FROM aside; DROP TABLE aside");
+    assert_int_equal(retention_run(&retention, writer, &outcome, &error), PG_OK);
+    assert_int_equal(outcome.dropped, 10);
+}
+
 /* ---- proofs ---- */
 
 static void hash_of(int64_t seq, struct tree_hash *hash)
@@ -423,46 +488,6 @@ static struct audit_report verify(void)
     return report;
 }
 
-/* An export of all of the record, or from a record on; false, and why. */
-static bool export_from(int64_t from_seq, struct buf *text, char error[AUDIT_ERROR_BYTES])
-{
-    char *bytes = NULL;
-    size_t size = 0;
-    struct audit_export_report report;
-    struct audit_export_request request = {
-        .dsn = help.postgres.dsn,
-        .selection = {.start_ns = TIMESTAMP_NONE, .end_ns = TIMESTAMP_NONE, .from_seq = from_seq},
-        .out = open_memstream(&bytes, &size)};
-    bool done = audit_export(&request, &report, error);
-    fclose(request.out);
-    buf_reset(text);
-    buf_add(text, bytes, size);
-    free(bytes);
-    return done;
-}
-
-static void assert_export_good(struct buf *text)
-{
-    static const struct audit_keys no_keys;
-    struct audit_request request = {.keys = &no_keys};
-    struct audit_report report;
-    struct audit_file *file = audit_file_new(&request, &report);
-    assert_non_null(file);
-    for (const char *at = buf_cstr(text), *end; (end = strchr(at, '\n')); at = end + 1)
-        audit_file_line(file, at, (size_t)(end - at));
-    audit_file_end(file);
-    if (report.verdict != AUDIT_GOOD)
-        fail_msg("%lld: %s %s", (long long)report.bad.seq, report.bad.reason, report.error);
-}
-
-static void assert_no_export(int64_t from_seq, struct buf *text, const char *why)
-{
-    char error[AUDIT_ERROR_BYTES] = "";
-    assert_false(export_from(from_seq, text, error));
-    if (!strstr(error, why))
-        fail_msg("%s", error);
-}
-
 /* What retention took is not missing; what somebody else took is. */
 static void verification_tells_retention_from_deletion(void **state)
 {
@@ -499,21 +524,21 @@ static void verification_tells_retention_from_deletion(void **state)
 
     struct buf text = BUF_INIT;
     char why[AUDIT_ERROR_BYTES];
-    assert_true(export_from(0, &text, why));
-    assert_export_good(&text);
+    assert_true(audit_help_export(0, &text, why));
+    audit_help_export_is_good(&text);
 
     pg_server_script(help.pg, "CREATE TABLE aside AS SELECT * FROM records");
     pg_server_script(help.pg, "DELETE FROM records WHERE seq = 61");
     report = verify();
     assert_int_equal(report.verdict, AUDIT_BAD);
     assert_int_equal(report.bad.seq, GONE + HELD + 1);
-    assert_no_export(0, &text, "record 61 is missing");
-    assert_no_export(61, &text, "record 61 is missing");
-    assert_true(export_from(62, &text, why));
-    assert_export_good(&text);
+    audit_help_no_export(0, &text, "record 61 is missing");
+    audit_help_no_export(61, &text, "record 61 is missing");
+    assert_true(audit_help_export(62, &text, why));
+    audit_help_export_is_good(&text);
     pg_server_script(help.pg,
                      "DELETE FROM records WHERE seq = 121"); /* the last one, by retention */
-    assert_no_export(62, &text, "record 121 is missing");
+    audit_help_no_export(62, &text, "record 121 is missing");
     pg_server_script(help.pg, "INSERT INTO records SELECT * FROM aside WHERE seq = 121");
     /* Somebody who says that it was retention, where the hub did not. */
     pg_server_script(help.pg, "UPDATE retention_runs SET last_seq = 100");
@@ -563,6 +588,8 @@ int main(int argc, char **argv)
         TEST(retention_broken_off_is_begun_again),
         TEST(retention_by_one_wrong_clock_drops_nothing),
         TEST(plan_says_what_would_go),
+        TEST(retention_takes_nothing_from_where_somebody_else_took),
+        TEST(what_a_hold_kept_is_looked_at_before_it_goes),
         TEST(what_stays_is_proved_after_what_went),
         TEST(verification_tells_retention_from_deletion),
         TEST(keeper_of_the_writer_looks_after_retention),
