@@ -79,14 +79,15 @@ static void add_record(struct record_batch *batch, int i)
     record_init(&record);
     record.kind = i == 0 ? RECORD_SYSTEM : RECORD_EVENT;
     record.type = i == 0 ? (struct slice){"retention", 9} : (struct slice){"waypoint", 8};
-    if (i > 0)
+    if (i > 0) { /* what the hub itself says came by no stream */
         record.vid = (struct slice){"V1", 2};
+        record.stream = (struct slice){"TWIN_EVENTS", 11};
+        record.stream_seq = i;
+    }
     int size = i == 0 ? snprintf(data, sizeof data, "{\"floor_seq\":%d}", DROPPED + 1)
                       : snprintf(data, sizeof data, "{\"i\":%d}", i);
     record.data = (struct slice){data, (size_t)size};
     record.received_ns = i;
-    record.stream = (struct slice){"TWIN_EVENTS", 11};
-    record.stream_seq = i + 1;
     record_id_of(record.kind, &i, sizeof i, record.id);
     assert_true(record_batch_add(batch, &record, 1));
 }
