@@ -23,7 +23,8 @@ struct watching {
     struct sse_reader reader;
     struct buf line;
     bool coloured;
-    bool told; /* something has come since the connection was opened */
+    bool terminal; /* somebody looks at what is written */
+    bool told;     /* something has come since the connection was opened */
     bool failed;
 };
 
@@ -35,7 +36,20 @@ static void tell_person(struct watching *watching, const struct sse_event *event
     term_begin(line, colour);
     buf_addf(line, "%-6s", event->name);
     term_end(line, colour);
-    buf_addf(line, " %s\n", event->data);
+    buf_addc(line, ' ');
+    term_add(line, event->data);
+    buf_addc(line, '\n');
+}
+
+static void tell_program(struct watching *watching, const struct sse_event *event)
+{
+    struct buf *line = &watching->line;
+    buf_addf(line, "{\"event\":\"%s\",\"data\":", event->name);
+    if (watching->terminal)
+        term_add(line, event->data);
+    else
+        buf_adds(line, event->data);
+    buf_adds(line, "}\n");
 }
 
 /* An event as a line. False where it cannot be written. */
@@ -46,7 +60,7 @@ static bool tell(void *closure, const struct sse_event *event)
     watching->told = true;
     buf_reset(line);
     if (cli_value(watching->args, "json"))
-        buf_addf(line, "{\"event\":\"%s\",\"data\":%s}\n", event->name, event->data);
+        tell_program(watching, event);
     else
         tell_person(watching, event);
     watching->failed = cli_print(line) != CLI_OK;
@@ -85,7 +99,9 @@ static bool passes(enum client_outcome outcome, const struct client_answer *answ
 
 int cli_watch(const struct cli_args *args)
 {
-    struct watching watching = {.args = args, .coloured = term_has_colours(STDOUT_FILENO)};
+    struct watching watching = {.args = args,
+                                .coloured = term_has_colours(STDOUT_FILENO),
+                                .terminal = isatty(STDOUT_FILENO) == 1};
     struct client *client = cli_client("watch", args);
     struct buf target = BUF_INIT, why = BUF_INIT;
     int exit_code = CLI_FAILED;

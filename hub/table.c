@@ -1,6 +1,5 @@
 #include "hub/table.h"
 
-#include <ctype.h>
 #include <string.h>
 
 static bool continues(char byte)
@@ -18,15 +17,6 @@ void table_done(struct table *table)
     buf_done(&table->cells);
 }
 
-/* A control character, of one byte or, beyond ASCII, of two: none of them is for a terminal. */
-static size_t control_size(const char *text, size_t left)
-{
-    const unsigned char *at = (const unsigned char *)text;
-    if (iscntrl(at[0]))
-        return 1;
-    return left > 1 && at[0] == 0xC2 && at[1] < 0xA0 ? 2 : 0;
-}
-
 static void add_cell(struct table *table, const char *text, size_t size, enum term_colour colour)
 {
     size_t characters = 0, column = table->count % table->columns;
@@ -35,7 +25,7 @@ static void add_cell(struct table *table, const char *text, size_t size, enum te
             size--;
     buf_addc(&table->cells, (char)(table->coloured ? colour : TERM_PLAIN));
     for (size_t i = 0; i < size; i++) {
-        size_t control = control_size(text + i, size - i);
+        size_t control = term_control_size(text + i, size - i);
         buf_addc(&table->cells, control ? ' ' : text[i]);
         characters += !continues(text[i]);
         i += control > 1;

@@ -1,6 +1,8 @@
 #include "hub/term.h"
 
+#include <ctype.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static const char *const starts[TERM_COLOURS] = {
@@ -46,4 +48,21 @@ void term_end(struct buf *out, enum term_colour colour)
 {
     if (colour != TERM_PLAIN)
         buf_adds(out, "\033[0m");
+}
+
+size_t term_control_size(const char *text, size_t left)
+{
+    const unsigned char *at = (const unsigned char *)text;
+    if (iscntrl(at[0]))
+        return 1;
+    return left > 1 && at[0] == 0xC2 && at[1] < 0xA0 ? 2 : 0;
+}
+
+void term_add(struct buf *out, const char *text)
+{
+    for (size_t size = strlen(text), i = 0, step; i < size; i += step) {
+        size_t control = term_control_size(text + i, size - i);
+        step = control ? control : 1;
+        buf_addc(out, control ? ' ' : text[i]);
+    }
 }
