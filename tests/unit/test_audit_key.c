@@ -216,6 +216,19 @@ static void a_set_of_keys_is_bounded(void **state)
     buf_done(&text);
 }
 
+static void a_file_that_there_is_no_memory_for_is_not_called_wrong(void **state)
+{
+    (void)state;
+    struct buf text = BUF_INIT;
+    char error[AUDIT_ERROR_BYTES] = "";
+    const char *path = key_file("# a comment", 11);
+    fault_arm(1, FAULT_ONCE);
+    assert_false(audit_file_read(path, 1024, &text, error));
+    assert_true(fault_disarm());
+    assert_string_equal(error, "no memory");
+    buf_done(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -226,6 +239,7 @@ int main(void)
         cmocka_unit_test(a_key_s_line_is_read_exactly),
         cmocka_unit_test(a_key_s_id_is_signed_note_s_and_takes_no_memory),
         cmocka_unit_test(a_set_of_keys_is_bounded),
+        cmocka_unit_test(a_file_that_there_is_no_memory_for_is_not_called_wrong),
     };
     return cmocka_run_group_tests(tests, key_folder_make, key_folder_remove);
 }

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #define ORIGIN "fleethub/prod/eu-north"
+#define LONG "0123456789012345678901234567890123456789" /* five are longer than an origin */
 #define MADE_NS (INT64_C(1768473000123) * NS_PER_MS)
 
 static const char root_text[] = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
@@ -165,9 +166,42 @@ static void signatures_of_other_kinds_are_passed_over(void **state)
     buf_done(&out);
 }
 
+/* More signatures than are looked at, names that are longer than any key's or none, a second time.
+ */
+static void what_a_note_may_hold_beyond_ours_does_no_harm(void **state)
+{
+    struct buf out = BUF_INIT;
+    struct audit_note note;
+    size_t used;
+    char name[AUDIT_NAME_BYTES + 8];
+    struct audit_keys ours = keys_of(signer, ""), named = keys_of(signer, ORIGIN "/more");
+    (void)state;
+    assert_false(audit_note_sign(&out, ORIGIN, signer)); /* there is no text yet */
+    write_note(&out, 7);
+    out.size_bytes--;
+    buf_adds(&out, "time nonsense\n\n"); /* the first counts */
+    memset(name, 'n', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    assert_true(audit_note_sign(&out, name, other));
+    for (int i = 0; i < AUDIT_SIGNATURES_MAX + 2; i++)
+        assert_true(audit_note_sign(&out, ORIGIN, other));
+    assert_true(audit_note_sign(&out, ORIGIN, signer));
+    buf_adds(&out, "\r\n");
+    assert_true(parse(buf_cstr(&out), &note, &used));
+    assert_int_equal(used, out.size_bytes);
+    assert_int_equal(note.time_ns, MADE_NS);
+    assert_int_equal(note.signature_count, AUDIT_SIGNATURES_MAX);
+    assert_int_equal(audit_note_trust(&note, &ours), AUDIT_OTHER_KEY);
+    assert_int_equal(audit_note_trust(&note, &named), AUDIT_OTHER_KEY);
+    buf_done(&out);
+}
+
 static void what_is_no_checkpoint_is_refused(void **state)
 {
     static const char *const bad[] = {
+        "o\n\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n\n",                   /* no number */
+        "o\n1\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n\n\xe2\x80\x94  x\n", /* no name */
+        LONG LONG LONG LONG LONG "\n1\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n\n",
         "",
         "\n",
         "x",
@@ -296,6 +330,7 @@ int main(void)
         cmocka_unit_test(note_comes_back_as_it_was_signed),
         cmocka_unit_test(trust_needs_the_right_key_and_every_byte),
         cmocka_unit_test(signatures_of_other_kinds_are_passed_over),
+        cmocka_unit_test(what_a_note_may_hold_beyond_ours_does_no_harm),
         cmocka_unit_test(what_is_no_checkpoint_is_refused),
         cmocka_unit_test(keys_and_signatures_are_those_of_other_tools),
         cmocka_unit_test(a_file_of_keys_may_hold_every_form),

@@ -190,6 +190,14 @@ static void record_id_reads_back_and_tells_kinds_apart(void **state)
     assert_true(record_id_parse(text, strlen(text), b));
     assert_memory_equal(a, b, sizeof a);
     assert_false(record_id_parse(text, strlen(text) - 1, b));
+    static const char wrong[] = "/:`g ";
+    for (size_t i = 0; i < 2; i++)
+        for (const char *at = wrong; *at; at++) {
+            char was = text[i];
+            text[i] = *at;
+            assert_false(record_id_parse(text, strlen(text), b));
+            text[i] = was;
+        }
 }
 
 /* What is on record has these ids; and a hub without memory gives no other, lest two records look
@@ -476,6 +484,62 @@ static void severity_is_a_name_or_a_syslog_number(void **state)
     }
 }
 
+static void a_nul_is_found_wherever_it_is_escaped(void **state)
+{
+    static const struct {
+        const char *json;
+        bool holds;
+    } cases[] = {
+        {"\\u0000", true},     {"{\"a\":\"\\u0000\"}", true},    {"\\\\u0000", false},
+        {"\\\\\\u0000", true}, {"{\"a\":\"\\\\u0000\"}", false}, {"\\u0001", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(record_holds_nul((struct slice){cases[i].json, strlen(cases[i].json)}),
+                         cases[i].holds);
+}
+
+static bool write_without_memory(void *context)
+{
+    struct buf out = BUF_INIT;
+    record_write(&out, context);
+    bool written = !out.failed;
+    buf_done(&out);
+    return written;
+}
+
+static void data_is_written_in_one_line_or_not_at_all(void **state)
+{
+    static const char *const texts[] = {"{\r}", "{\n}", "{\r\n}"};
+    struct record record = full_record();
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct buf out = BUF_INIT;
+        record.data = (struct slice){texts[i], strlen(texts[i])};
+        record_write(&out, &record);
+        assert_null(strpbrk(buf_cstr(&out), "\r\n"));
+        assert_non_null(strchr(buf_cstr(&out), ' '));
+        buf_done(&out);
+    }
+    /* As much as has to be made room for on its own. */
+    static char large[2 * 4096 + 1];
+    memset(large, ' ', sizeof large - 1);
+    record.data = (struct slice){large, sizeof large - 1};
+    assert_true(fault_loop(write_without_memory, &record) > 1);
+}
+
+static void a_refused_message_without_a_subject_is_recorded_too(void **state)
+{
+    struct record_scratch scratch = {.data = BUF_INIT};
+    struct bus_msg msg = {.subject = "", .data = "", .stream_seq = 1};
+    struct record record;
+    (void)state;
+    assert_true(record_of_refused(&scratch, "S", 1, &msg, REFUSAL_BAD_SUBJECT,
+                                  (struct slice){NULL, 0}, &record));
+    assert_non_null(strstr(record.data.at, "{\"subject\":\"\","));
+    record_scratch_done(&scratch);
+}
+
 /* ---- batches ---- */
 
 static size_t fill(struct record_batch *batch)
@@ -557,6 +621,9 @@ int main(void)
         cmocka_unit_test(make_refused_payload_is_cut_and_subject_made_text),
         cmocka_unit_test(make_own_record_is_taken_and_a_malformed_one_rejected),
         cmocka_unit_test(severity_is_a_name_or_a_syslog_number),
+        cmocka_unit_test(a_nul_is_found_wherever_it_is_escaped),
+        cmocka_unit_test(data_is_written_in_one_line_or_not_at_all),
+        cmocka_unit_test(a_refused_message_without_a_subject_is_recorded_too),
         cmocka_unit_test(batch_holds_as_many_rows_as_are_quick_to_commit),
         cmocka_unit_test(batch_that_is_full_goes_without_waiting_to_become_larger),
     };

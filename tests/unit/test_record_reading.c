@@ -183,6 +183,64 @@ static void refused_messages_go_by_what_they_were(void **state)
                         "whole");
 }
 
+static void what_is_not_in_its_kind_s_form_is_hidden_from_who_is_denied_something(void **state)
+{
+    static const struct rights no_pin = {.deny = {"desired.pin"}};
+    static const char *const no_objects[] = {"{", "[]", ""};
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        assert_string_equal(seen(&no_low, RECORD_TRACK, "V", "position", no_objects[i]), "hidden");
+        assert_string_equal(seen(&no_low, RECORD_REJECTED, "V", "x", no_objects[i]), "hidden");
+        assert_string_equal(seen(&all, RECORD_TRACK, "V", "position", no_objects[i]), "whole");
+    }
+    assert_string_equal(seen(&no_low, RECORD_TRACK, "V", "position", "{}"), "whole");
+    assert_string_equal(seen(&no_low, RECORD_TRACK, "V", "position", "{\"received\":7}"), "whole");
+    assert_string_equal(seen(&no_pin, RECORD_SHADOW, "V", "x", "{\"part\":\"gossip\"}"), "hidden");
+}
+
+static void what_no_vehicle_is_called_is_nobody_s_to_see(void **state)
+{
+    static const struct rights no_pin = {.deny = {"desired.pin"}};
+    char vid[TOKEN_MAX_BYTES + 2];
+    (void)state;
+    memset(vid, 'V', sizeof vid - 1);
+    vid[sizeof vid - 1] = '\0';
+    assert_string_equal(seen(&no_pin, RECORD_EVENT, vid, "x", "{}"), "hidden");
+    assert_string_equal(seen(&no_pin, RECORD_EVENT, vid + 1, "x", "{}"), "whole");
+}
+
+/* A message whose subject says nothing could be about anything: who sees all of a vehicle sees it.
+ */
+static void a_refused_message_about_nothing_is_for_those_who_see_everything(void **state)
+{
+    static const char *const mine[] = {"V"}, *const others[] = {"W"}, *const events[] = {"evt.>"};
+    static const char *const denied[] = {"evt.low"};
+    static const struct viewer_patterns none = {false, NULL, 0}, only_events_of = {true, events, 1};
+    const struct viewer_scope whole = {{true, mine, 1}, none};
+    const struct viewer_scope part = {{true, mine, 1}, only_events_of};
+    const struct viewer_scope other = {{true, others, 1}, none};
+    const struct {
+        struct viewer_scope scopes[2];
+        bool denies;
+        enum record_sight sight;
+    } cases[] = {
+        {{whole, other}, false, RECORD_WHOLE},
+        {{whole, other}, true, RECORD_HIDDEN},
+        {{other, part}, false, RECORD_HIDDEN},
+    };
+    static const char *const subjects[] = {"\"nonsense\"", "7"};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (size_t j = 0; j < 2; j++) {
+            char data[64];
+            struct viewer viewer = {"p", cases[i].scopes, 2, {cases[i].denies, denied, 1}};
+            viewer.deny.count = cases[i].denies;
+            snprintf(data, sizeof data, "{\"subject\":%s,\"payload\":\"\"}", subjects[j]);
+            struct record record = record_of(RECORD_REJECTED, "V", "not_json", data);
+            assert_int_equal(record_redact(&viewer, &record, parser, &out), cases[i].sight);
+        }
+}
+
 /* ---- the question ---- */
 
 static enum record_verdict ask(const struct viewer *viewer, const char *text, struct record *record)
@@ -342,6 +400,9 @@ int main(void)
         cmocka_unit_test(tracks_lose_the_states_that_are_denied),
         cmocka_unit_test(shadow_changes_lose_the_keys_that_are_denied),
         cmocka_unit_test(refused_messages_go_by_what_they_were),
+        cmocka_unit_test(what_is_not_in_its_kind_s_form_is_hidden_from_who_is_denied_something),
+        cmocka_unit_test(what_no_vehicle_is_called_is_nobody_s_to_see),
+        cmocka_unit_test(a_refused_message_about_nothing_is_for_those_who_see_everything),
         cmocka_unit_test(a_filter_sees_what_its_viewer_sees),
         cmocka_unit_test(the_hash_of_a_redacted_record_is_not_told),
         cmocka_unit_test(csv_has_a_cell_for_each_member),
