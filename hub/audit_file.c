@@ -210,13 +210,11 @@ static void meet_outside(struct audit_file *file)
     }
 }
 
-static bool take_node(struct audit_file *file, int height, const struct tree_hash *node)
+/* A node that fits: the caller has compared with the size that the file says. */
+static void take_node(struct audit_file *file, int height, const struct tree_hash *node)
 {
-    if ((INT64_C(1) << height) > file->size - file->spine.size ||
-        !tree_spine_append(&file->spine, height, node))
-        return bad_line(file, "there is more here than the first line says");
+    tree_spine_append(&file->spine, height, node);
     meet_outside(file);
-    return true;
 }
 
 static bool take_skip(struct audit_file *file, struct doc_ref root)
@@ -232,8 +230,7 @@ static bool take_skip(struct audit_file *file, struct doc_ref root)
         struct tree_hash node;
         if (file->spine.size >= to || !get_hash(item, &node))
             return bad_line(file, "what stands for records that are not in the file is malformed");
-        if (!take_node(file, tree_skip_height(file->spine.size, to), &node))
-            return false;
+        take_node(file, tree_skip_height(file->spine.size, to), &node);
     }
     if (file->spine.size != to)
         return bad_line(file, "what stands for records that are not in the file is not all there");
@@ -259,7 +256,7 @@ struct record_line {
 
 static bool read_record(const char *line, size_t size, struct record_line *record)
 {
-    if (size < SEQ_AT || memcmp(line, id_name, ID_AT) != 0 ||
+    if (size < SEQ_AT ||
         !hex_read(line + ID_AT, 2 * RECORD_ID_BYTES, record->id, RECORD_ID_BYTES) ||
         memcmp(line + ID_AT + 2 * RECORD_ID_BYTES, seq_name, sizeof seq_name - 1) != 0)
         return false;
@@ -280,7 +277,7 @@ static void find_record(struct audit_file *file, const struct record_line *recor
                         const char *reason)
 {
     struct audit_finding *bad = &file->report->bad;
-    if (bad->seq != 0 && bad->seq <= record->seq)
+    if (bad->seq != 0) /* which was before: records come in order */
         return;
     audit_find(bad, record->seq, "%s", reason);
     bad->has_id = true;
@@ -347,6 +344,8 @@ static bool take_record(struct audit_file *file, const char *line, size_t size)
         file->over = true;
         return false;
     }
+    if (file->spine.size == file->size)
+        return bad_line(file, "there is more here than the first line says");
     struct buf *bytes = &file->scratch;
     buf_reset(bytes);
     buf_addc(bytes, '\0');
@@ -363,7 +362,8 @@ static bool take_record(struct audit_file *file, const char *line, size_t size)
     memcpy(leaf.bytes, record.hash, sizeof leaf.bytes);
     file->records++;
     take_own(file, line, size, &record);
-    return take_node(file, 0, &leaf);
+    take_node(file, 0, &leaf);
+    return true;
 }
 
 /* ---- checkpoints ---- */
