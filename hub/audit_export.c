@@ -54,8 +54,7 @@ static bool flush(struct exporting *exporting)
     struct buf *out = &exporting->out;
     if (out->failed)
         return fail(exporting, "no memory");
-    if (out->size_bytes > 0 &&
-        fwrite(out->data, 1, out->size_bytes, exporting->request->out) != out->size_bytes)
+    if (fwrite(out->data, 1, out->size_bytes, exporting->request->out) != out->size_bytes)
         return fail(exporting, strerror(errno));
     buf_reset(out);
     return true;
@@ -83,9 +82,7 @@ static bool skip_to(struct exporting *exporting, int64_t to)
         struct tree_hash node;
         int height = tree_skip_height(exporting->at, to);
         if (!tree_node_at(&exporting->tree->source, height, exporting->at >> height, &node))
-            return fail(exporting, exporting->tree->error.text[0]
-                                       ? exporting->tree->error.text
-                                       : "the tree is not whole: run `fleethub audit verify`");
+            return fail(exporting, exporting->tree->error.text);
         if (!first)
             buf_addc(out, ',');
         write_hex(out, &node);
@@ -224,8 +221,9 @@ static bool ask(struct exporting *exporting, const struct pg_statement *statemen
                 struct pg_result **rows)
 {
     struct pg_error error;
-    return pg_run(exporting->pg, statement, NULL, rows, &error) == PG_OK ||
-           fail(exporting, error.text);
+    if (pg_run(exporting->pg, statement, NULL, rows, &error) == PG_OK)
+        return true;
+    return fail(exporting, error.text);
 }
 
 static int by_size(const void *a, const void *b)

@@ -81,13 +81,14 @@ static int64_t level_count(const struct audit_unit *unit, int level)
     return unit->count >> (level * TREE_TILE_LOG2);
 }
 
-/* The edge's nodes of a level that lie in this unit: it is the last one. */
+/* The edge's nodes of a level that lie in this unit, the last one: others are full at each level.
+ */
 static void take_edge(struct audit_unit *unit, int level)
 {
     const struct tree_edge *edge = unit->scope->edge;
     int64_t full = level_count(unit, level) / TREE_TILE_NODES;
     int count = (int)(level_count(unit, level) % TREE_TILE_NODES);
-    if (unit->base + unit->count != edge->size || count == 0)
+    if (count == 0)
         return;
     memcpy(level_nodes(unit, level) + full * TREE_TILE_NODES, edge->nodes[level],
            (size_t)count * sizeof *edge->nodes[level]);
@@ -155,7 +156,7 @@ static void check_tiles(struct audit_unit *unit, int level, struct audit_unit_re
 static void find_row(struct audit_unit_result *result, const struct record *record,
                      const char *reason)
 {
-    if (result->bad.seq != 0 && result->bad.seq <= record->seq)
+    if (result->bad.seq != 0) /* which is before: rows come in order */
         return;
     audit_find(&result->bad, record->seq, "%s", reason);
     result->bad.has_id = true;

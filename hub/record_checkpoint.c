@@ -129,7 +129,11 @@ struct record_checkpoint *record_checkpoint_new(const struct config *config, str
     if (checkpoint->signers.current)
         audit_vkey_write(&checkpoint->vkey, checkpoint->origin,
                          audit_signer_public(checkpoint->signers.current));
-    return checkpoint;
+    buf_cstr(&checkpoint->vkey); /* its end needs memory too, and is read again and again */
+    if (!checkpoint->vkey.failed)
+        return checkpoint;
+    record_checkpoint_free(checkpoint);
+    return NULL;
 }
 
 void record_checkpoint_free(struct record_checkpoint *checkpoint)
@@ -146,7 +150,7 @@ void record_checkpoint_free(struct record_checkpoint *checkpoint)
 /* ---- beginning ---- */
 
 static bool add_notice(struct record_batch *batch, enum record_severity severity, const char *type,
-                       const char *key, const struct buf *data)
+                       const struct buf *key, const struct buf *data)
 {
     struct record record;
     record_init(&record);
@@ -155,8 +159,10 @@ static bool add_notice(struct record_batch *batch, enum record_severity severity
     record.type = (struct slice){type, strlen(type)};
     record.received_ns = clock_wall_ns();
     record.data = (struct slice){data->data, data->size_bytes};
-    record_id_of(RECORD_SYSTEM, key, strlen(key), record.id);
-    return !data->failed && record_batch_add(batch, &record, 0);
+    if (key->failed || data->failed)
+        return false;
+    record_id_of(RECORD_SYSTEM, key->data, key->size_bytes, record.id);
+    return record_batch_add(batch, &record, 0);
 }
 
 static enum pg_status no_memory(struct pg_error *error)
@@ -184,7 +190,7 @@ static bool add_key(struct record_checkpoint *checkpoint, struct record_batch *b
     buf_json_name(&data, "signature");
     buf_json_cstr(&data, previous ? buf_cstr(&signature) : NULL);
     buf_addc(&data, '}');
-    added = added && add_notice(batch, SEVERITY_NOTICE, "signing_key", buf_cstr(&key), &data);
+    added = added && add_notice(batch, SEVERITY_NOTICE, "signing_key", &key, &data);
     buf_done(&data);
     buf_done(&key);
     buf_done(&signature);
@@ -218,7 +224,7 @@ static enum pg_status notice_key(struct record_checkpoint *checkpoint, struct pg
                      "record.previous_key_file is not set: whoever trusts the old key alone will "
                      "not trust this one");
     }
-    if ((!checkpoint->key_noted || previous) && !add_key(checkpoint, batch, before))
+    if ((!checkpoint->key_noted || previous) && (old.failed || !add_key(checkpoint, batch, before)))
         status = no_memory(error);
     pg_result_free(rows);
     buf_done(&old);
@@ -452,7 +458,7 @@ static enum pg_status notice_diverged(struct record_batch *batch, const struct a
     log_error("record.diverged", "published", LOG_INT(note->size), "found", LOG_INT(size), "detail",
               "the archive is not the one that this checkpoint was published of: it was restored "
               "from a backup, or changed; see `fleethub audit verify --checkpoint`");
-    bool added = add_notice(batch, SEVERITY_CRITICAL, "diverged", buf_cstr(&key), &data);
+    bool added = add_notice(batch, SEVERITY_CRITICAL, "diverged", &key, &data);
     buf_done(&data);
     buf_done(&key);
     return added ? PG_OK : no_memory(error);

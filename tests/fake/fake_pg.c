@@ -208,9 +208,12 @@ enum pg_status pg_run(struct pg *pg, const struct pg_statement *statement,
                       const struct pg_params *params, struct pg_result **result,
                       struct pg_error *error)
 {
-    struct pg_result *found = find(statement->sql, error);
     (void)pg;
-    (void)params;
+    if (params && params->bytes.failed) {
+        *error = (struct pg_error){.text = "no memory"};
+        return PG_FAILED;
+    }
+    struct pg_result *found = find(statement->sql, error);
     if (result && found->status == PG_OK)
         *result = found;
     return found->status;
