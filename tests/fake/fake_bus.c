@@ -32,8 +32,9 @@ static struct {
     bool connected, late, no_outbox, unanswered;
     void (*idle)(void *closure);
     void *idle_closure;
-    enum bus_status store_status, last_status;
-    const char *last_data;
+    enum bus_status store_status, last_status, before_status;
+    const char *last_data, *before_data;
+    uint64_t last_seq;
     char last_subject[FAKE_BUS_TEXT_BYTES], last_text[FAKE_BUS_TEXT_BYTES];
     struct bus_outbox outbox;
     struct queue openings, coming;
@@ -65,6 +66,8 @@ void fake_bus_reset(void)
     fake.store_status = BUS_OK;
     fake.last_status = BUS_NOT_FOUND;
     fake.last_data = NULL;
+    fake.last_seq = 1;
+    fake.before_status = BUS_NOT_FOUND;
     fake.openings.count = fake.openings.next = 0;
     fake.coming.count = fake.coming.next = 0;
     fake.opened_count = fake.stored = fake.records = 0;
@@ -246,6 +249,13 @@ void fake_bus_last(enum bus_status status, const char *data)
     fake.last_data = data;
 }
 
+void fake_bus_before(uint64_t seq, enum bus_status status, const char *data)
+{
+    fake.last_seq = seq;
+    fake.before_status = status;
+    fake.before_data = data;
+}
+
 static enum bus_status store(const struct bus_store *what, uint64_t *seq)
 {
     pthread_mutex_lock(&fake.lock);
@@ -270,23 +280,37 @@ enum bus_status bus_store(struct bus *bus, const struct bus_store *what, int tim
     return status;
 }
 
+static enum bus_status get(enum bus_status status, const char *subject, const char *data,
+                           uint64_t seq, struct bus_stored *stored, struct bus_error *error)
+{
+    if (status != BUS_OK) {
+        snprintf(error->text, sizeof error->text, "a fault of the test");
+        return status;
+    }
+    /* Nothing is allocated here: what a fault loop counts is the hub's. */
+    snprintf(fake.last_subject, sizeof fake.last_subject, "%s", subject);
+    snprintf(fake.last_text, sizeof fake.last_text, "%s", data);
+    *stored = (struct bus_stored){.subject = fake.last_subject,
+                                  .data = fake.last_text,
+                                  .size = strlen(fake.last_text),
+                                  .seq = seq};
+    return BUS_OK;
+}
+
 enum bus_status bus_get_last(struct bus *bus, const char *stream, const char *subject,
                              struct bus_stored *stored, struct bus_error *error)
 {
     (void)bus;
     (void)stream;
-    if (fake.last_status != BUS_OK) {
-        snprintf(error->text, sizeof error->text, "a fault of the test");
-        return fake.last_status;
-    }
-    /* Nothing is allocated here: what a fault loop counts is the hub's. */
-    snprintf(fake.last_subject, sizeof fake.last_subject, "%s", subject);
-    snprintf(fake.last_text, sizeof fake.last_text, "%s", fake.last_data);
-    *stored = (struct bus_stored){.subject = fake.last_subject,
-                                  .data = fake.last_text,
-                                  .size = strlen(fake.last_text),
-                                  .seq = 1};
-    return BUS_OK;
+    return get(fake.last_status, subject, fake.last_data, fake.last_seq, stored, error);
+}
+
+enum bus_status bus_get_seq(struct bus *bus, const char *stream, uint64_t seq,
+                            struct bus_stored *stored, struct bus_error *error)
+{
+    (void)bus;
+    (void)stream;
+    return get(fake.before_status, "", fake.before_data, seq, stored, error);
 }
 
 void bus_stored_done(struct bus_stored *stored)

@@ -57,6 +57,8 @@ int fake_bus_stored(void);
 const char *fake_bus_stored_text(void);
 /* What bus_get_last says; `data` NULL: no message. */
 void fake_bus_last(enum bus_status status, const char *data);
+/* That one stands at `seq` (1 otherwise), and this is what bus_get_seq says of those before it. */
+void fake_bus_before(uint64_t seq, enum bus_status status, const char *data);
 
 /* ---- records ---- */
 
