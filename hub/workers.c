@@ -1,10 +1,18 @@
 #include "hub/workers.h"
 
+#include "hub/clock.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
+
+/* Who asked, and when last. */
+struct asker {
+    uint64_t owner;
+    int64_t at_ms; /* 0: never */
+};
 
 struct workers {
     pthread_mutex_t lock;     /* guards all below */
@@ -13,17 +21,46 @@ struct workers {
     struct worker_job *first; /* by round, then as they came */
     uint64_t round;           /* of the job that was taken last */
     size_t waiting, queue_max;
-    unsigned running, alive;
+    unsigned running, alive, started;
+    struct asker newest, other;               /* the two who asked last */
+    uint64_t running_of[WORKERS_MAX_THREADS]; /* the owner whose job a thread runs */
+    bool runs[WORKERS_MAX_THREADS];
     bool stopping;
     unsigned thread_count;
     pthread_t threads[WORKERS_MAX_THREADS];
 };
 
+static void note_asker(struct workers *workers, uint64_t owner)
+{
+    if (workers->newest.owner != owner)
+        workers->other = workers->newest;
+    workers->newest = (struct asker){owner, clock_mono_ms()};
+}
+
+/* Whether the idle thread is the last one, all the others are at the owner's jobs, and somebody
+ * else has asked lately. */
+static bool keeps_idle(const struct workers *workers, uint64_t owner)
+{
+    if (workers->thread_count < 2 || workers->running + 1 < workers->thread_count)
+        return false;
+    for (unsigned i = 0; i < workers->thread_count; i++)
+        if (workers->runs[i] && workers->running_of[i] != owner)
+            return false;
+    int64_t at_ms = workers->newest.owner == owner ? workers->other.at_ms : workers->newest.at_ms;
+    return at_ms > 0 && clock_mono_ms() - at_ms < WORKERS_LATELY_MS;
+}
+
+/* The first that may run now; NULL where there is none. */
 static struct worker_job *take_job(struct workers *workers)
 {
-    struct worker_job *job = workers->first;
-    workers->first = job->next;
-    workers->round = job->round;
+    struct worker_job **at = &workers->first;
+    while (*at && keeps_idle(workers, (*at)->owner))
+        at = &(*at)->next;
+    struct worker_job *job = *at;
+    if (!job)
+        return NULL;
+    *at = job->next;
+    workers->round = job->round > workers->round ? job->round : workers->round;
     workers->waiting--;
     return job;
 }
@@ -32,16 +69,20 @@ static void *work(void *argument)
 {
     struct workers *workers = argument;
     pthread_mutex_lock(&workers->lock);
+    unsigned self = workers->started++;
     while (!workers->stopping) {
-        if (!workers->first) {
+        struct worker_job *job = take_job(workers);
+        if (!job) {
             pthread_cond_wait(&workers->work, &workers->lock);
             continue;
         }
-        struct worker_job *job = take_job(workers);
         workers->running++;
+        workers->runs[self] = true;
+        workers->running_of[self] = job->owner;
         pthread_mutex_unlock(&workers->lock);
         job->run(job);
         pthread_mutex_lock(&workers->lock);
+        workers->runs[self] = false;
         workers->running--;
     }
     workers->alive--;
@@ -122,6 +163,7 @@ bool workers_submit(struct workers *workers, struct worker_job *job)
     bool taken = !workers->stopping && find_round(workers, job) < share + idle &&
                  workers->waiting < workers->queue_max + idle;
     if (taken) {
+        note_asker(workers, job->owner);
         insert(workers, job);
         pthread_cond_signal(&workers->work);
     }

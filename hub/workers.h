@@ -2,7 +2,8 @@
  * workers: a pool of threads with a bounded queue, for what must not block an event thread.
  *
  * Jobs have owners, who take turns: whoever has many jobs waiting keeps another's one waiting for
- * one of them, and not for all. No owner has more than half of the queue.
+ * one of them, and not for all. No owner has more than half of the queue, nor the last idle thread
+ * while another has asked lately (WORKERS_LATELY_MS): that one finds it idle.
  *
  * Ownership: a job is a member of something of the submitter's, which lives until `run` or `drop`
  *            was called; exactly one of them is, for every job taken.
@@ -26,7 +27,7 @@ struct worker_job {
     struct worker_job *next;              /* the pool's */
 };
 
-enum { WORKERS_MAX_THREADS = 64 };
+enum { WORKERS_MAX_THREADS = 64, WORKERS_LATELY_MS = 10000 };
 
 /* At least one thread; `queue_max` jobs may wait beside those that run. NULL when the threads
  * cannot be made. */
