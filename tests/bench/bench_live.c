@@ -269,7 +269,8 @@ static void open_client(struct client *client, uint16_t port, const char *target
     client->fd = socket(AF_INET, SOCK_STREAM, 0);
     if (client->fd < 0 || connect(client->fd, (struct sockaddr *)&to, sizeof to) != 0)
         fail("connect");
-    int size = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", target);
+    int size =
+        snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", target);
     if (size >= (int)sizeof request || send(client->fd, request, (size_t)size, 0) != size)
         fail("send");
     fcntl(client->fd, F_SETFL, O_NONBLOCK);

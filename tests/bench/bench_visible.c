@@ -74,7 +74,8 @@ static struct client client_open(int port)
 static const char *client_get(struct client *client, const char *path)
 {
     char request[MESSAGE_BYTES];
-    int size = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path);
+    int size =
+        snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path);
     if (write(client->fd, request, (size_t)size) != size)
         die("cannot ask the hub");
     size_t have = 0, whole = 0;
