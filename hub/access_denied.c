@@ -2,6 +2,7 @@
 
 #include "hub/access_http.h"
 #include "hub/clock.h"
+#include "hub/http_limits.h"
 #include "hub/metrics.h"
 #include "twin/hash.h"
 
@@ -11,11 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MINUTE_MS = 60000, ADDRESS_BYTES = 48 };
+enum { MINUTE_MS = 60000 };
 
 /* One address and its minute. */
 struct address {
-    char text[ADDRESS_BYTES];
+    char text[HTTP_NETWORK_BYTES];
     int64_t minute; /* monotonic */
     unsigned seen;  /* within it */
 };
@@ -70,20 +71,22 @@ static void put_count(struct access_denied *denied, struct address *address)
     address->seen = 0;
 }
 
-static struct address *address_of(struct access_denied *denied, const char *remote)
+static struct address *address_of(struct access_denied *denied, const char *network)
 {
-    return &denied->addresses[hash_of_text(remote) % ACCESS_DENIED_ADDRESSES];
+    return &denied->addresses[hash_of_text(network) % ACCESS_DENIED_ADDRESSES];
 }
 
 /* Whether this one has a record of its own. Two addresses in one place push each other out. */
 static bool has_record(struct access_denied *denied, const char *remote)
 {
     int64_t minute = clock_mono_ms() / MINUTE_MS;
+    char network[HTTP_NETWORK_BYTES];
+    http_limits_network(remote, network);
     pthread_mutex_lock(&denied->lock);
-    struct address *address = address_of(denied, remote);
-    if (address->minute != minute || strcmp(address->text, remote) != 0) {
+    struct address *address = address_of(denied, network);
+    if (address->minute != minute || strcmp(address->text, network) != 0) {
         put_count(denied, address);
-        snprintf(address->text, sizeof address->text, "%s", remote);
+        snprintf(address->text, sizeof address->text, "%s", network);
         address->minute = minute;
         address->seen = 0;
     }

@@ -2,10 +2,10 @@
  * access_denied: refusals on record (contract §6).
  *
  * Whoever has a principal gets a record for each refusal; his rate of requests bounds them. Without
- * one, ACCESS_DENIED_PER_MINUTE of an address within a minute get a record each, and the rest of
- * that minute one that counts them, when the address is heard of again or access_denied_sweep
- * comes by. Where the recorder is full, a refusal is counted (fleethub_access_unrecorded_total) and
- * not waited for.
+ * one, ACCESS_DENIED_PER_MINUTE of an address (of IPv6: of a /64, hub/http_limits.h) within a
+ * minute get a record each, and the rest of that minute one that counts them, when the address is
+ * heard of again or access_denied_sweep comes by. Where the recorder is full, a refusal is counted
+ * (fleethub_access_unrecorded_total) and not waited for.
  *
  * Threads: any.
  */

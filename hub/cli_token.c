@@ -243,10 +243,17 @@ static bool read_all(struct bus *bus, struct access_set *set)
         if (!bus_msg_header(&msg, "KV-Operation") && strlen(id) < ACCESS_ID_BYTES &&
             doc_parse(parser, msg.data, msg.size, limits, &value) == DOC_OK) {
             struct access_entry *entry = access_entry_read(ACCESS_TOKEN, id, value, why);
-            if (entry && !access_set_put(set, entry))
+            if (entry && !access_set_put(set, entry)) {
                 access_entry_free(entry);
+                read = false; /* the error that it began with holds */
+            }
         }
         bus_msg_done(&msg);
+    }
+    if (read && !bus_caught_up(consumer)) {
+        snprintf(error.text, sizeof error.text, "NATS did not send all of it within %d s",
+                 READ_MS / 1000);
+        read = false;
     }
     if (!read)
         fprintf(stderr, "fleethub token: TWIN_ACCESS cannot be read: %s\n", error.text);

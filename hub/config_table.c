@@ -89,7 +89,7 @@ const struct config_key config_keys[] = {
     NUMBER(http.limits.connections, CONFIG_INTEGER, "16384", 1, 1000000, .reloadable = true,
            .help = "Open connections; one more is turned away."),
     NUMBER(http.limits.per_address, CONFIG_INTEGER, "1024", 1, 1000000, .reloadable = true,
-           .help = "Open connections from one address."),
+           .help = "Open connections from one address; of IPv6, from one /64."),
     NUMBER(http.limits.header_bytes, CONFIG_SIZE, "16384", 1024, 1024 * 1024, .reloadable = true,
            .help = "Headers of one request; beyond that it is a 431."),
     NUMBER(http.limits.body_bytes, CONFIG_SIZE, "1048576", 1024, 2 * MESSAGE_MAX_BYTES,

@@ -1,18 +1,20 @@
 #include "hub/http_limits.h"
 #include "twin/hash.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHAINS = 4096, ADDRESS_BYTES = 16 };
+enum { CHAINS = 4096, ADDRESS_BYTES = 16, NETWORK_BYTES = 8 };
 
 /* One address that has connections open. */
 struct address {
-    unsigned char bytes[ADDRESS_BYTES]; /* of IPv4 mapped into IPv6 (RFC 4291, 2.5.5.2) */
+    unsigned char bytes[ADDRESS_BYTES]; /* IPv4 mapped into IPv6 (RFC 4291, 2.5.5.2), or a /64 */
     unsigned count;
     struct address *next;
 };
@@ -52,6 +54,26 @@ void http_limits_set(struct http_limits *limits, unsigned connections_max, unsig
     atomic_store(&limits->per_address_max, per_address_max);
 }
 
+/* Whether addresses of this kind are counted by their /64. */
+static bool has_network(const struct in6_addr *address)
+{
+    return !IN6_IS_ADDR_V4MAPPED(address) && !IN6_IS_ADDR_LINKLOCAL(address) &&
+           !IN6_IS_ADDR_LOOPBACK(address);
+}
+
+void http_limits_network(const char *remote, char network[HTTP_NETWORK_BYTES])
+{
+    struct in6_addr ipv6;
+    char text[INET6_ADDRSTRLEN];
+    if (inet_pton(AF_INET6, remote, &ipv6) != 1 || !has_network(&ipv6)) {
+        snprintf(network, HTTP_NETWORK_BYTES, "%s", remote);
+        return;
+    }
+    memset(ipv6.s6_addr + NETWORK_BYTES, 0, ADDRESS_BYTES - NETWORK_BYTES);
+    inet_ntop(AF_INET6, &ipv6, text, sizeof text);
+    snprintf(network, HTTP_NETWORK_BYTES, "%s/64", text);
+}
+
 static void read_address(const struct sockaddr *address, unsigned char bytes[ADDRESS_BYTES])
 {
     static const unsigned char mapped[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
@@ -60,7 +82,8 @@ static void read_address(const struct sockaddr *address, unsigned char bytes[ADD
     memset(bytes, 0, ADDRESS_BYTES);
     if (address && address->sa_family == AF_INET6) {
         memcpy(&ipv6, address, sizeof ipv6);
-        memcpy(bytes, &ipv6.sin6_addr, ADDRESS_BYTES);
+        memcpy(bytes, &ipv6.sin6_addr,
+               has_network(&ipv6.sin6_addr) ? NETWORK_BYTES : ADDRESS_BYTES);
     } else if (address && address->sa_family == AF_INET) {
         memcpy(&ipv4, address, sizeof ipv4);
         memcpy(bytes, mapped, sizeof mapped);

@@ -5,6 +5,7 @@
 #include "hub/access_http.h"
 #include "hub/access_record.h"
 #include "hub/app.h"
+#include "hub/http_limits.h"
 #include "hub/log.h"
 #include "hub/metrics.h"
 #include "tests/fake/fake_http.h"
@@ -493,6 +494,25 @@ static void two_addresses_in_one_place_are_not_counted_together(void **state)
     assert_non_null(strstr(fake_recorder_last(), "\"remote\":\"198.51.100."));
 }
 
+/* One machine mostly has all of them. */
+static void the_addresses_of_one_network_are_counted_together(void **state)
+{
+    struct http_request request = fake_http_request(NULL, NULL);
+    char remote[HTTP_NETWORK_BYTES];
+    (void)state;
+    struct access_denied *denied = access_denied_new(fake_recorder());
+    request.remote = remote;
+    for (int i = 0; i < ACCESS_DENIED_PER_MINUTE + 3; i++) {
+        snprintf(remote, sizeof remote, "2001:db8::%x", i + 1);
+        access_denied_put(denied, &request, 401);
+    }
+    access_denied_free(denied);
+    assert_in_range(fake_recorder_count(), ACCESS_DENIED_PER_MINUTE + 1,
+                    ACCESS_DENIED_PER_MINUTE + 3);
+    if (fake_recorder_count() == ACCESS_DENIED_PER_MINUTE + 1) /* else a minute has ended */
+        assert_non_null(strstr(fake_recorder_last(), "\"remote\":\"2001:db8::/64\",\"count\":3"));
+}
+
 static void a_refusal_that_cannot_be_recorded_is_counted(void **state)
 {
     struct http_request request = fake_http_request(NULL, NULL);
@@ -525,6 +545,7 @@ int main(void)
         TEST(want_of_memory_is_told_from_an_entry_that_is_gone),
         TEST(what_cannot_be_recorded_is_not_read),
         TEST(two_addresses_in_one_place_are_not_counted_together),
+        TEST(the_addresses_of_one_network_are_counted_together),
         TEST(a_refusal_that_cannot_be_recorded_is_counted),
     };
     log_setup(LOG_ERROR, false);
