@@ -6,6 +6,7 @@
 #include "hub/log.h"
 #include "hub/tree_proof.h"
 #include "tests/fake/fake_pg.h"
+#include "tests/unit/edge_help.h"
 #include "tests/unit/fault.h"
 #include "twin/timestamp.h"
 
@@ -18,7 +19,6 @@
 
 #include <cmocka.h>
 
-#define EDGE "FROM tree_edge"
 #define TILE "SELECT nodes FROM tree_tiles"
 #define COVERING "FROM checkpoints WHERE size >="
 #define NEWEST "FROM checkpoints WHERE size <"
@@ -46,18 +46,6 @@ static int setup_group(void **state)
         tree_edge_append(&edge, &leaf, NULL, NULL);
     }
     return 0;
-}
-
-static void answer_edge(void)
-{
-    fake_pg_answer(EDGE, PG_OK);
-    for (int level = 0; edge.size >> (level * TREE_TILE_LOG2) > 0; level++) {
-        fake_pg_row();
-        fake_pg_int(level);
-        fake_pg_int(tree_tiles(edge.size, level));
-        fake_pg_bytes(edge.nodes[level],
-                      (size_t)tree_edge_count(edge.size, level) * TREE_HASH_BYTES);
-    }
 }
 
 static int setup(void **state)
@@ -106,7 +94,7 @@ static void answer_covering(int64_t size)
 static void a_record_without_a_checkpoint_is_proved_in_the_tree_as_it_is(void **state)
 {
     (void)state;
-    answer_edge();
+    answer_edge(&edge);
     answer_tile();
     assert_int_equal(archive_proof(reader, 1058, &out, &error), ARCHIVE_OK);
     assert_non_null(strstr(buf_cstr(&out), "\"size\":1060"));
@@ -120,7 +108,7 @@ static void what_the_tree_does_not_have_is_answered_with_no_proof(void **state)
     (void)state;
     for (int tiles = -1; tiles < 3; tiles++) {
         setup(NULL);
-        answer_edge();
+        answer_edge(&edge);
         answer_covering(tiles < 0 ? RECORDS + 1 : 40);
         for (int i = 0; i < tiles; i++)
             answer_tile();
@@ -130,7 +118,7 @@ static void what_the_tree_does_not_have_is_answered_with_no_proof(void **state)
         teardown(NULL);
     }
     setup(NULL);
-    answer_edge();
+    answer_edge(&edge);
     answer_covering(40);
     for (int i = 0; i < 3; i++)
         answer_tile();
@@ -155,12 +143,12 @@ static void a_server_that_does_not_answer_is_told_as_such(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         setup(NULL);
         fake_pg_answer(cases[i].what, cases[i].status);
-        answer_edge();
+        answer_edge(&edge);
         assert_int_equal(archive_proof(reader, 1, &out, &error), cases[i].expected);
         teardown(NULL);
         setup(NULL);
         fake_pg_answer(cases[i].what, cases[i].status);
-        answer_edge();
+        answer_edge(&edge);
         assert_int_equal(archive_consistency(reader, 33, 40, &size, &out, &error),
                          cases[i].expected);
         teardown(NULL);
@@ -175,7 +163,7 @@ static void consistency_is_of_two_trees_that_there_were(void **state)
 {
     int64_t size = 0;
     (void)state;
-    answer_edge();
+    answer_edge(&edge);
     for (int i = 0; i < 20; i++)
         answer_tile();
     assert_int_equal(archive_consistency(reader, 50, 40, &size, &out, &error), ARCHIVE_NOT_FOUND);
@@ -187,7 +175,7 @@ static void consistency_is_of_two_trees_that_there_were(void **state)
     for (int tiles = 0;; tiles++) {
         assert_true(tiles < 30);
         setup(NULL);
-        answer_edge();
+        answer_edge(&edge);
         for (int i = 0; i < tiles; i++)
             answer_tile();
         fake_pg_answer(TILE, PG_OK);
@@ -379,7 +367,7 @@ static void a_tree_that_is_not_whole_ends_the_export(void **state)
     (void)state;
     for (int kind = 0; kind < 4; kind++) {
         fake_pg_reset();
-        answer_edge();
+        answer_edge(&edge);
         fake_pg_answer(TILE, PG_OK);
         fake_pg_answer(ROWS, PG_OK);
         if (kind != 2)
@@ -395,7 +383,7 @@ static void a_disk_that_is_full_is_told(void **state)
     struct audit_export_report report;
     (void)state;
     fake_pg_reset();
-    answer_edge();
+    answer_edge(&edge);
     fake_pg_answer(ROWS, PG_OK);
     for (int64_t seq = 1; seq <= MANY; seq++)
         answer_row(seq, "event");
@@ -415,7 +403,7 @@ static void what_the_server_does_not_say_is_not_exported(void **state)
     for (size_t i = 0; i < sizeof what / sizeof *what; i++) {
         fake_pg_reset();
         fake_pg_answer(what[i], PG_LOST);
-        answer_edge();
+        answer_edge(&edge);
         answer_floor(RECORDS);
         assert_null(export(&all, NULL, 0));
         assert_string_equal(why, "a fault of the test");

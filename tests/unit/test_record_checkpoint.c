@@ -6,6 +6,7 @@
 #include "hub/record_tree.h"
 #include "tests/fake/fake_bus.h"
 #include "tests/fake/fake_pg.h"
+#include "tests/unit/edge_help.h"
 #include "tests/unit/fault.h"
 #include "tests/unit/key_help.h"
 
@@ -26,7 +27,6 @@
 #define NOTE_KEY "INSERT INTO signing_keys"
 #define SAVE "INSERT INTO checkpoints"
 #define UNPUBLISHED "FROM checkpoints WHERE size >"
-#define EDGE "FROM tree_edge"
 #define TILE "SELECT nodes FROM tree_tiles"
 
 static struct config config;
@@ -117,18 +117,6 @@ static void write_note(const char *origin, int64_t size, const struct tree_hash 
         assert_true(audit_note_sign(&note, origin, by));
     snprintf(note_text, sizeof note_text, "%s", buf_cstr(&note));
     buf_done(&note);
-}
-
-static void answer_edge(void)
-{
-    fake_pg_answer(EDGE, PG_OK);
-    for (int level = 0; edge.size >> (level * TREE_TILE_LOG2) > 0; level++) {
-        fake_pg_row();
-        fake_pg_int(level);
-        fake_pg_int(tree_tiles(edge.size, level));
-        fake_pg_bytes(edge.nodes[level],
-                      (size_t)tree_edge_count(edge.size, level) * TREE_HASH_BYTES);
-    }
 }
 
 /* ---- keys ---- */
@@ -243,7 +231,7 @@ static void a_tree_that_gets_no_checkpoint_for_want_of_memory_fails_its_batch(vo
     assert_int_equal(begin(RECORD_CHECKPOINT_RECORDS - 1, 0), PG_OK);
     record_tree_checkpoints(tree, checkpoint);
     grow(RECORD_CHECKPOINT_RECORDS - 1);
-    answer_edge();
+    answer_edge(&edge);
     assert_int_equal(record_tree_begin(tree, fake_pg(), 1, edge.size, &error), PG_OK);
     fault_arm(1, FAULT_FROM_THEN);
     bool appended = record_tree_append(tree, hash); /* the thousandth: one is made at once */
@@ -258,7 +246,7 @@ static void a_tree_that_gets_no_last_checkpoint_fails_its_batch_too(void **state
     uint8_t hash[RECORD_HASH_BYTES] = {7};
     (void)state;
     record_tree_checkpoints(tree, checkpoint);
-    answer_edge();
+    answer_edge(&edge);
     assert_int_equal(begin(0, 0), PG_OK); /* checkpoint_s is 0: each batch gets one */
     assert_int_equal(record_tree_begin(tree, fake_pg(), 1, 0, &error), PG_OK);
     assert_true(record_tree_append(tree, hash));
@@ -387,7 +375,7 @@ static void an_archive_that_is_not_the_one_published_is_noticed_and_no_other(voi
     tree_edge_root(&edge, &root);
     write_note(ORIGIN, edge.size, &root, signers.current);
     fake_bus_last(BUS_OK, note_text);
-    answer_edge();
+    answer_edge(&edge);
     assert_int_equal(begin(1056, 1056), PG_OK);
     record_batch_reset(batch);
     assert_int_equal(publish(), PG_OK);
