@@ -82,6 +82,7 @@ struct bus_stream_info {
     uint64_t messages, bytes;
     uint64_t subjects; /* that these messages have; 0 where the server does not say */
     int64_t max_bytes; /* -1: none */
+    int64_t replicas;
     /* what streams_ensure compares */
     bool limits_retention, file_storage, rollup_allowed, discard_new;
     int64_t max_per_subject; /* -1: no bound */

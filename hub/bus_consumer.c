@@ -19,6 +19,8 @@ enum {
     HEARTBEAT_MS = 1000,
     ATTACH_EVERY_MS = 250,
     INBOX_BYTES = 128,
+    EPOCH_SURE_MS = 3000, /* a new leader has stored what it knows by then */
+    EPOCH_STEP_MS = 50,
 };
 
 /* ---- the consumer on the server ---- */
@@ -71,6 +73,24 @@ static enum bus_status epoch_check(struct bus_consumer *c, const struct bus_stre
         bus_error_set(error, "%s: message %llu is another one: the stream lost its tail", c->stream,
                       (unsigned long long)c->last_seq);
         return BUS_EPOCH;
+    }
+    return status;
+}
+
+/* The same, and sure of it. Who has just become the leader of a replicated stream may not have
+ * stored yet all that it has in its log: for a moment the stream ends before what was read already,
+ * and has lost nothing. */
+static enum bus_status epoch_sure(struct bus_consumer *c, struct bus_stream_info *info,
+                                  struct bus_error *error)
+{
+    int64_t until_ms = bus_now_ms() + EPOCH_SURE_MS;
+    enum bus_status status = epoch_check(c, info, error);
+    while (status == BUS_EPOCH && info->replicas > 1 && bus_now_ms() < until_ms &&
+           (c->epoch_ns == 0 || info->created_ns == c->epoch_ns)) {
+        bus_sleep_ms(EPOCH_STEP_MS);
+        status = bus_stream_info(c->bus, c->stream, info, error);
+        if (status == BUS_OK)
+            status = epoch_check(c, info, error);
     }
     return status;
 }
@@ -197,9 +217,9 @@ enum bus_status bus_attach(struct bus_consumer *c, struct bus_stream_info *info,
     enum bus_status status = bus_stream_info(c->bus, c->stream, &before, error);
     if (status != BUS_OK)
         return status;
+    status = epoch_sure(c, &before, error);
     if (info)
         *info = before;
-    status = epoch_check(c, &before, error);
     if (status != BUS_OK)
         return status;
     if (c->from == BUS_FROM_NEW) {

@@ -145,6 +145,7 @@ static bool info_read(const json_t *root, struct bus_stream_info *info)
         .bytes = count_of(state, "bytes"),
         .subjects = count_of(state, "num_subjects"),
         .max_bytes = json_integer_value(json_object_get(config, "max_bytes")),
+        .replicas = json_integer_value(json_object_get(config, "num_replicas")),
         .limits_retention = text_is(config, "retention", "limits"),
         .file_storage = text_is(config, "storage", "file"),
         .rollup_allowed = json_is_true(json_object_get(config, "allow_rollup_hdrs")),

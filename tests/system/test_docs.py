@@ -85,6 +85,7 @@ class Documents(unittest.TestCase):
                    "25 vehicles are known")
         wait_until(lambda: cls.hub.json("/v1/events", kind="event", page_size=1)["events"], 60,
                    "events are on record")
+        wait_until(lambda: os.path.exists(cls.path("checkpoint")), 60, "a checkpoint is in the file")
 
     @classmethod
     def path(cls, name):
