@@ -128,6 +128,9 @@ static bool next_pair(const char *dsn, size_t start, struct pair *pair)
     if (dsn[equals] == '=') {
         pair->value = skip_spaces(dsn, equals + 1);
         at = pair->value + value_size(dsn + pair->value);
+        /* libpq would go on with the next name behind the quote; hidden, that would read otherwise
+         */
+        pair->well_formed = pair->well_formed && (!dsn[at] || isspace((unsigned char)dsn[at]));
     } else {
         pair->value = pair->name; /* a word alone may be the second word of a password */
     }
